@@ -1,0 +1,74 @@
+"""Who calls, and what they may do: API keys by their SHA-256, each with scopes."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from hashlib import sha256
+from typing import NamedTuple
+
+from aiohttp import web
+
+from pedro_ledger.api.problems import Problem
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    WRITE = "ledger:write"
+    READ = "ledger:read"
+    ADMIN = "admin"
+    REPORTS = "reports"
+
+
+class Caller(NamedTuple):
+    """The key that a request came with."""
+
+    key_id: str
+    scopes: frozenset[str]
+
+    def require(self, scope: Scope) -> None:
+        """Raises the problem 403 `scope_missing` when the key does not have `scope`."""
+        if scope not in self.scopes:
+            raise Problem(
+                403,
+                "scope_missing",
+                "The key may not do this",
+                f"This call needs the scope {scope}; the key {self.key_id} has {', '.join(sorted(self.scopes)) or 'none'}.",
+                scope=scope.value,
+            )
+
+
+class KeyRing:
+    """The keys that are valid now, by the SHA-256 of each. Looking up a digest tells a timing attacker nothing of the key."""
+
+    def __init__(self, fixed: Mapping[bytes, Caller]) -> None:
+        self._fixed = dict(fixed)
+        self._callers = dict(fixed)
+
+    @staticmethod
+    def digest(key: str) -> bytes:
+        """What is kept of a key."""
+        return sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+    @classmethod
+    def of_one(cls, key: str, key_id: str, scopes: Iterable[Scope] = tuple(Scope)) -> "KeyRing":
+        """A ring with one key that stays valid."""
+        return cls({cls.digest(key): Caller(key_id, frozenset(scopes))})
+
+    def replace(self, callers: Mapping[bytes, Caller]) -> None:
+        """Take these keys beside the fixed ones, and no others any more."""
+        self._callers = {**callers, **self._fixed}
+
+    def authenticate(self, request: web.Request) -> Caller:
+        """The caller of a request. Raises the problem 401 `unauthorized`."""
+        header = request.headers.get("Authorization", "")
+        if header[:7].lower() == "bearer ":
+            caller = self._callers.get(self.digest(header[7:].strip()))
+            if caller is not None:
+                return caller
+        raise Problem(
+            401,
+            "unauthorized",
+            "No valid key",
+            "Send a valid key as: Authorization: Bearer <key>.",
+            headers={"WWW-Authenticate": 'Bearer realm="pedro-ledger"'},
+        )

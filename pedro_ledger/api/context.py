@@ -1,0 +1,91 @@
+"""What handlers work with, handed to each call."""
+
+from typing import Any
+
+from aiohttp import web
+
+from pedro_ledger.api.auth import KeyRing
+from pedro_ledger.api.bodies import parse_json, read_body
+from pedro_ledger.api.problems import Problem
+from pedro_ledger.engine.engine import Engine
+from pedro_ledger.ledger.errors import UserNotFound
+from pedro_ledger.metrics import Metrics
+from pedro_ledger.store.catalog import Catalog
+from pedro_ledger.store.database import Database
+from pedro_ledger.store.entries import EntryReader
+from pedro_ledger.store.health import DatabaseHealth
+from pedro_ledger.store.users import UserStore
+
+
+class Context:
+    """The parts of the daemon that the API calls upon."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        entries: EntryReader,
+        users: UserStore,
+        catalog: Catalog,
+        keys: KeyRing,
+        database: Database,
+        health: DatabaseHealth,
+        metrics: Metrics,
+        body_bytes_max: int,
+        body_timeout_s: float,
+        signup_credits: int,
+    ) -> None:
+        self.engine = engine
+        self.entries = entries
+        self.users = users
+        self.catalog = catalog
+        self.keys = keys
+        self.health = health
+        self._database = database
+        self.metrics = metrics
+        self.signup_credits = signup_credits
+        self._body_bytes_max = body_bytes_max
+        self._body_timeout_s = body_timeout_s
+
+    async def json(self, request: web.Request) -> Any:
+        """The request's body as JSON. Raises problems for what is too large, too slow or not JSON."""
+        return parse_json(await read_body(request, timeout_s=self._body_timeout_s, bytes_max=self._body_bytes_max))
+
+    async def user_id(self, ref: str) -> str:
+        """The id of the user that `ref` names. Raises `UserNotFound`."""
+        found = await self.users.find(ref)
+        if found is None:
+            raise UserNotFound(f"There is no user {ref}.", user=ref)
+        return found
+
+    async def missing(self) -> list[str]:
+        """What keeps this replica from taking traffic; empty when nothing does."""
+        if self.engine.is_draining:
+            return ["the daemon is shutting down"]
+        missing = await self.health.missing()
+        if self.engine.is_full:
+            missing = [*missing, "too many operations are in flight"]
+        return missing
+
+    def observe(self) -> None:
+        """Bring the gauges up to date, before they are read."""
+        registry = self.engine.registry
+        self.metrics.in_flight.set(self.engine.in_flight)
+        self.metrics.accounts_resident.set(len(registry))
+        self.metrics.actors_active.set(len(registry.active))
+        self.metrics.mailbox_deepest.set(registry.deepest_mailbox())
+        size, idle = self._database.pool_size
+        self.metrics.pool_connections.set(size)
+        self.metrics.pool_idle.set(idle)
+
+    def require_operation_type(self, name: str) -> None:
+        """Raises the problem 422 `unknown_operation_type` for what is no value of the app's enum."""
+        known = self.catalog.operation_types
+        if name not in known:
+            raise Problem(
+                422,
+                "unknown_operation_type",
+                "Unknown operation type",
+                f"operationType must be one of {', '.join(sorted(known))}.",
+                field="operationType",
+            )

@@ -1,0 +1,134 @@
+"""The one renderer of errors: RFC 9457 problems, and the table that gives each error its status."""
+
+import math
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from pedro_ledger.ledger import errors as ledger
+
+PROBLEM_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:pedro-ledger:problem:"
+
+
+class Problem(Exception):
+    """A request that cannot be served, with everything that its answer says."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.headers = headers or {}
+        self.facts = facts
+
+    def body(self) -> dict[str, Any]:
+        """The problem as JSON."""
+        return {
+            "type": TYPE_PREFIX + self.code,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.facts,
+        }
+
+
+STATUS_BY_CODE: dict[str, int] = {
+    ledger.InsufficientCredits.code: 402,
+    ledger.UserNotFound.code: 404,
+    ledger.EntryNotFound.code: 404,
+    ledger.RefundExceedsEntry.code: 409,
+    ledger.EntryNotRefundable.code: 409,
+    ledger.BalanceLimitExceeded.code: 409,
+    ledger.AccountFull.code: 409,
+    ledger.Conflict.code: 409,
+    ledger.NoPrice.code: 422,
+    ledger.IdempotencyKeyReused.code: 422,
+    ledger.OperationRejected.code: 422,
+    ledger.Overloaded.code: 503,
+    ledger.Unavailable.code: 503,
+}
+"""Every error of the ledger has a line here; a test holds it complete."""
+
+RETRY_AFTER_S = {ledger.Overloaded.code: 1, ledger.Unavailable.code: 2}
+
+
+def problem_of(error: ledger.LedgerError) -> Problem:
+    """The problem that tells of an error of the ledger."""
+    status = STATUS_BY_CODE[error.code]
+    headers = {"Retry-After": str(RETRY_AFTER_S[error.code])} if error.code in RETRY_AFTER_S else None
+    code = error.facts.get("code", error.code)
+    facts = {name: fact for name, fact in error.facts.items() if name != "code"}
+    return Problem(status, code, error.title, error.detail, headers=headers, **facts)
+
+
+def problem_of_aiohttp(error: web.HTTPException) -> Problem:
+    """The problem for what aiohttp itself refuses."""
+    match error:
+        case web.HTTPNotFound():
+            return Problem(404, "not_found", "No such resource", "No route has this path. /openapi.json lists them.")
+        case web.HTTPMethodNotAllowed():
+            allowed = sorted(error.allowed_methods)
+            return Problem(
+                405,
+                "method_not_allowed",
+                "Method not allowed",
+                f"This path answers to {', '.join(allowed)}.",
+                headers={"Allow": ", ".join(allowed)},
+                allowed=allowed,
+            )
+        case web.HTTPRequestEntityTooLarge():
+            return body_too_large(None)
+        case _:
+            code = (error.reason or "error").lower().replace(" ", "_")
+            return Problem(error.status, code, error.reason or "Error", error.text or error.reason or "")
+
+
+def body_too_large(limit_bytes: int | None) -> Problem:
+    """A body over the limit."""
+    told = f" The limit is {limit_bytes} bytes." if limit_bytes else ""
+    return Problem(
+        413,
+        "body_too_large",
+        "Body too large",
+        f"The body is too large.{told} Send fewer operations a request.",
+    )
+
+
+def internal_error() -> Problem:
+    """Our own mistake; what it was is in the log only."""
+    return Problem(
+        500,
+        "internal_error",
+        "Internal error",
+        "The daemon made a mistake; its log has the request id. The operation may have been applied: "
+        "send the same request again with the same idempotency key.",
+    )
+
+
+def render(problem: Problem) -> web.Response:
+    """The answer that carries a problem."""
+    return web.Response(
+        status=problem.status,
+        body=orjson.dumps(problem.body(), default=_plain),
+        content_type=PROBLEM_TYPE,
+        headers=problem.headers,
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value)

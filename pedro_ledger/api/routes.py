@@ -1,0 +1,63 @@
+"""Every route on one screen: what it is called, who may call it, what it takes and gives."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from aiohttp import web
+
+from pedro_ledger.api import books, credits, operating, users
+from pedro_ledger.api.auth import Caller, Scope
+from pedro_ledger.api.context import Context
+from pedro_ledger.api.schemas import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
+
+Handler = Callable[[web.Request, Context, Caller], Awaitable[web.Response]]
+PUBLIC = None
+"""Declared by routes that need no key."""
+
+
+class Route(NamedTuple):
+    """One call of the contract."""
+
+    method: str
+    path: str
+    handler: Handler
+    scope: Scope | None
+    body: type[Body] | None = None
+    moves_credits: bool = False
+    """Whether it needs an Idempotency-Key."""
+    answers: tuple[int, ...] = (200,)
+    schema: str = "Any"
+    """Name of the answer's schema in `openapi.ANSWERS`."""
+    query: tuple[str, ...] = ()
+    refusals: tuple[int, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (self.handler.__doc__ or "").strip().splitlines()[0]
+
+
+_USER = "/v1/users/{user}"
+_LIST = ("limit", "cursor")
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", f"{_USER}/deduct", credits.deduct, Scope.WRITE, DeductBody, True, (201,), "Receipt", (), (402, 404, 422)),
+    Route("POST", f"{_USER}/refund", credits.refund, Scope.WRITE, RefundBody, True, (201,), "Receipt", (), (404, 409, 422)),
+    Route("POST", f"{_USER}/grants", credits.grant, Scope.ADMIN, GrantBody, True, (201,), "Receipt", (), (404, 409, 422)),
+    Route("POST", "/v1/operations", credits.operations, Scope.WRITE, BatchBody, False, (200,), "Results", (), (422,)),
+    Route("GET", f"{_USER}/balance", books.balance, Scope.READ, None, False, (200,), "Balance", (), (404,)),
+    Route("GET", f"{_USER}/usage", books.usage, Scope.READ, None, False, (200,), "UsagePage",
+          ("operationType", "from", "to", *_LIST), (404, 422)),
+    Route("GET", f"{_USER}/statement", books.statement, Scope.READ, None, False, (200,), "StatementPage",
+          ("from", "to", "order", *_LIST), (404,)),
+    Route("GET", "/v1/entries/{entry}", books.entry, Scope.READ, None, False, (200,), "EntryInFull", (), (404,)),
+    Route("POST", "/v1/users", users.upsert, Scope.WRITE, UserBody, False, (200, 201), "User", (), (409, 422)),
+    Route("GET", "/v1/users", users.list_page, Scope.READ, None, False, (200,), "UserPage", ("isActive", "email", *_LIST)),
+    Route("GET", _USER, users.read, Scope.READ, None, False, (200,), "User", (), (404,)),
+    Route("PATCH", _USER, users.change, Scope.WRITE, UserChange, False, (200,), "User", (), (404, 409, 422)),
+    Route("GET", "/health", operating.health, PUBLIC, schema="Health", answers=(200, 500)),
+    Route("GET", "/livez", operating.livez, PUBLIC, schema="Health"),
+    Route("GET", "/readyz", operating.readyz, PUBLIC, schema="Readiness", answers=(200, 503)),
+    Route("GET", "/metrics", operating.metrics, PUBLIC, schema="Text"),
+    Route("GET", "/openapi.json", operating.openapi, PUBLIC, schema="Any"),
+)  # fmt: skip

@@ -1,0 +1,131 @@
+"""The commands, thin: options in, one call, what to print out."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from pedro_ledger import __version__
+from pedro_ledger.settings import Settings, SettingsError, load_settings
+
+T = TypeVar("T")
+cli = typer.Typer(
+    help="The credit ledger daemon for AI products.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Config = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file with settings; the environment is stronger.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli()
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """One line on standard error, then the exit status."""
+    typer.echo(f"pedro-ledger: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def settings_or_fail(config: Path | None, **overrides: Any) -> Settings:
+    """The settings; a wrong one ends the command with the line that names it."""
+    from pedro_ledger.logs import configure_logs  # noqa: PLC0415 - commands load what they need
+
+    try:
+        settings = load_settings(config, **overrides)
+    except SettingsError as error:
+        fail(str(error))
+    configure_logs(settings.log_level, settings.log_format)
+    return settings
+
+
+def run(job: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine on uvloop; what is expected to go wrong ends in one line."""
+    from pedro_ledger.embedded import EmbeddedError  # noqa: PLC0415
+    from pedro_ledger.ledger.errors import Unavailable  # noqa: PLC0415
+    from pedro_ledger.store.dsn import DatabaseUrlError  # noqa: PLC0415
+    from pedro_ledger.store.migrations import MigrationError  # noqa: PLC0415
+
+    try:
+        if sys.platform == "win32":
+            return asyncio.run(job)
+        import uvloop  # noqa: PLC0415
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(job)
+    except (DatabaseUrlError, EmbeddedError, MigrationError) as error:
+        fail(str(error))
+    except Unavailable as error:
+        fail(f"{error.detail} ({error.facts.get('reason', 'no answer')}) Check DATABASE_URL and that the server runs.")
+    except OSError as error:
+        fail(f"{error.strerror or error}. Is another daemon on this port? Set PEDRO_PORT or --port.")
+
+
+@cli.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """The credit ledger daemon for AI products."""
+    if show:
+        typer.echo(f"pedro-ledger {__version__}")
+        raise typer.Exit
+
+
+@cli.command()
+def serve(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded PostgreSQL.")] = None,
+) -> None:
+    """Serve the ledger over HTTP; without DATABASE_URL on an embedded PostgreSQL."""
+    from pedro_ledger.app import Daemon  # noqa: PLC0415
+
+    settings = settings_or_fail(config, host=host, port=port, data_dir=data_dir)
+
+    async def job() -> None:
+        await Daemon(settings).run(_announce)
+
+    run(job())
+
+
+def _announce(address: str, key: str, key_file: Path | None) -> None:
+    shown = key if key_file is not None else "$PEDRO_API_KEY" if key else "<a key of yours>"
+    lines = [f"listening on {address}"]
+    if key_file is not None:
+        lines.append(f"key          {key}   (kept in {key_file})")
+    lines += [
+        "try          curl -s " + address + "/v1/users -H 'Authorization: Bearer " + shown + "' \\",
+        '                  -H \'Content-Type: application/json\' -d \'{"clerkId": "user_1", "email": "ana@example.com"}\'',
+    ]
+    typer.echo("\n".join(lines))
+    sys.stdout.flush()
+
+
+@cli.command()
+def migrate(
+    config: Config = None,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when the database is behind.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Change nothing; list what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database up to date, and adopt the users that the app made with Prisma."""
+    from pedro_ledger.commands import migrate as command  # noqa: PLC0415
+
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(command.main(settings, check=check, plan=plan, as_json=as_json)))
+
+
+@cli.command()
+def verify(config: Config = None, as_json: AsJson = False) -> None:
+    """Check every account against its entries, the hash chain and the app's tables; exit 1 where something is wrong."""
+    from pedro_ledger.commands import verify as command  # noqa: PLC0415
+
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(command.main(settings, as_json=as_json)))

@@ -1,0 +1,39 @@
+"""`pedro-ledger migrate`."""
+
+import orjson
+import typer
+
+from pedro_ledger.app import open_databases
+from pedro_ledger.settings import Settings
+from pedro_ledger.store.adoption import Adopted, Adopter
+from pedro_ledger.store.migrations import migrate, pending
+
+
+async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool) -> int:
+    """Returns the exit status: with `check`, 1 when the database is behind."""
+    async with open_databases(settings) as databases:
+        if check or plan:
+            names = [migration.name for migration in await pending(databases.direct)]
+            if as_json:
+                typer.echo(orjson.dumps({"pending": names}))
+            else:
+                typer.echo("\n".join(f"pending  {name}" for name in names) or "up to date")
+            return 1 if check and names else 0
+        steps = await migrate(databases.direct)
+        if not as_json:
+            for step in steps:
+                typer.echo(f"{'adopted' if step.adopted else 'applied'}  {step.migration.name}")
+        total = Adopted()
+        async for adopted in Adopter(databases.direct).adopt_all():
+            total += adopted
+    if as_json:
+        applied = [{"name": step.migration.name, "adopted": step.adopted} for step in steps]
+        typer.echo(orjson.dumps({"applied": applied, "users": total._asdict()}))
+        return 0
+    typer.echo(f"up to date; {total.users} users adopted with {total.credits} credits")
+    if total.overdrawn_users:
+        typer.echo(
+            f"{total.overdrawn_users} of them had been overdrawn by {total.overdrawn_credits} credits in all and start at 0; "
+            "their opening entries say by how much"
+        )
+    return 0

@@ -1,0 +1,276 @@
+"""The actor: what empties one user's mailbox, one unit at a time.
+
+It is a state machine, not a task: the submit that finds it resting and the commit that just finished for it step it.
+"""
+
+from collections import deque
+from enum import Enum, auto
+
+from pedro_ledger.engine.mailbox import Mailbox
+from pedro_ledger.engine.submission import Answer, Submission
+from pedro_ledger.ledger.account import Account, Loaded, Original
+from pedro_ledger.ledger.decide import Facts
+from pedro_ledger.ledger.entries import Entry, Receipt
+from pedro_ledger.ledger.errors import IdempotencyKeyReused, LedgerError, Unavailable
+from pedro_ledger.ledger.operations import Refund, fingerprint
+from pedro_ledger.ledger.prices import PriceBook
+from pedro_ledger.ledger.units import Applied, Outcome, Replayed, Stored, Unit
+
+
+class Phase(Enum):
+    """Where an actor is in its cycle."""
+
+    RESTING = auto()
+    LOADING = auto()
+    WAITING = auto()
+    COMMITTING = auto()
+
+
+class UserActor:
+    """One user's account as last committed, the operations that wait for it, and the unit that is under way."""
+
+    __slots__ = (
+        "account",
+        "followers",
+        "mailbox",
+        "missing_originals",
+        "one_by_one",
+        "originals",
+        "phase",
+        "put_back",
+        "refs",
+        "touched_at",
+        "unit",
+    )
+
+    def __init__(self, ref: str) -> None:
+        self.refs: tuple[str, ...] = (ref,)
+        self.account: Account | None = None
+        self.phase = Phase.RESTING
+        self.touched_at = 0.0
+        self.mailbox: Mailbox | None = None
+        self.put_back: deque[Submission] | None = None
+        """Taken out of the mailbox, but to be decided (again): these come before the mailbox."""
+        self.unit: Unit[Submission] | None = None
+        self.followers: dict[str, list[Submission]] | None = None
+        """Submissions that repeat a key of the unit under way, by that key."""
+        self.originals: dict[int, Original | None] = {}
+        self.missing_originals: set[int] | None = None
+        self.one_by_one = 0
+        """How many of the next operations go into a unit alone, to find the one that the database refuses."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything waits to be decided."""
+        return bool(self.put_back) or (self.mailbox is not None and not self.mailbox.empty())
+
+    @property
+    def needs_loading(self) -> bool:
+        """Whether the account, or an entry that a refund names, must be read before the next unit."""
+        return self.account is None or bool(self.missing_originals)
+
+    def load(self, loaded: Loaded) -> None:
+        """Stand on a freshly read account."""
+        self.account = loaded.account
+        self.originals = loaded.originals
+        self.missing_originals = None
+
+    def take_unit(self, now_ms: int, prices: PriceBook, operations_max: int) -> Unit[Submission] | None:
+        """Decide what waits, at most `operations_max`; None when nothing could be decided now."""
+        assert self.account is not None, "an actor decides on a loaded account"
+        unit: Unit[Submission] = Unit(self.account, Facts(prices, self.originals), now_ms)
+        if self.one_by_one:
+            operations_max = 1
+            self.one_by_one -= 1
+        mailbox, put_back, keys = self.mailbox, self.put_back, set[str]()
+        while len(keys) < operations_max:
+            if put_back:
+                submission = put_back.popleft()
+            elif mailbox is not None and not mailbox.empty():
+                submission = mailbox.get_nowait()
+            else:
+                break
+            if submission.is_answered:
+                continue
+            operation = submission.operation
+            if operation.key in keys:
+                self._follow(submission)
+                continue
+            if (
+                type(operation) is Refund
+                and operation.entry_seq is not None
+                and operation.entry_seq not in unit.originals
+            ):
+                self._wait_for_original(submission, operation.entry_seq)
+                break
+            keys.add(operation.key)
+            unit.add(submission, operation)
+        if not keys:
+            return None
+        unit.seal()
+        self.unit = unit
+        return unit
+
+    def finish(self, outcome: Outcome) -> None:
+        """Take in what became of the unit under way: answer, or put back what was not applied, to be decided again."""
+        unit, followers = self.unit, self.followers
+        assert unit is not None, "an actor finishes the unit that it handed over"
+        self.unit = self.followers = None
+        if isinstance(outcome, Applied):
+            self.account = unit.after
+            self.originals = unit.originals
+            user_id = unit.user_id
+            for submission, decided in unit.decided:
+                if isinstance(decided, Entry):
+                    submission.answer(Answer(Receipt.of(user_id, decided), None))
+                else:
+                    submission.answer(Answer(None, decided.refusal))
+            if followers:
+                self._answer_followers(unit, followers)
+            return
+        self.account = outcome.account
+        self.originals = {}
+        answers = outcome.answers if isinstance(outcome, Replayed) else {}
+        self._redo(unit, followers, answers)
+
+    def _redo(
+        self,
+        unit: Unit[Submission],
+        followers: dict[str, list[Submission]] | None,
+        answers: dict[str, Stored] | None = None,
+    ) -> None:
+        """Answer what the store had answers for; put the rest back in order, before everything newer."""
+        again: list[Submission] = []
+        for submission, _ in unit.decided:
+            for each in self._with_followers(submission, followers):
+                stored = (answers or {}).get(each.operation.key)
+                if stored is None:
+                    again.append(each)
+                else:
+                    each.answer(replay(unit.user_id, each, stored))
+        if again:
+            if self.put_back is None:
+                self.put_back = deque()
+            self.put_back.extendleft(reversed(again))
+
+    def abandon_unit(self) -> None:
+        """The unit certainly was not committed: decide it again."""
+        unit, followers = self.unit, self.followers
+        assert unit is not None, "an actor abandons the unit that it handed over"
+        self.unit = self.followers = None
+        self.originals = {}
+        self._redo(unit, followers)
+
+    def fail_unit(self, error: LedgerError) -> None:
+        """The unit certainly was not committed and never will be: tell its callers."""
+        unit, followers = self.unit, self.followers
+        assert unit is not None, "an actor fails the unit that it handed over"
+        self.unit = self.followers = None
+        for submission, _ in unit.decided:
+            for each in self._with_followers(submission, followers):
+                each.answer(Answer(None, error))
+
+    def fail_waiting(self, error: LedgerError) -> None:
+        """Tell everybody who waits, but not those whose unit is under way."""
+        for submission in self._drain():
+            submission.answer(Answer(None, error))
+
+    def expire(self, now: float) -> int:
+        """Answer what is past its deadline (`now` and deadlines on the loop's clock). Returns how many."""
+        expired = 0
+        if self.unit is not None:
+            for submission, _ in self.unit.decided:
+                for each in self._with_followers(submission, self.followers):
+                    if each.deadline <= now and not each.is_answered:
+                        each.answer(Answer(None, OUTCOME_UNKNOWN))
+                        expired += 1
+        if self._first_deadline() <= now:
+            late, kept = list[Submission](), deque[Submission]()
+            for submission in self._drain():
+                (late if submission.deadline <= now else kept).append(submission)
+            self.put_back = kept
+            for submission in late:
+                if not submission.is_answered:
+                    submission.answer(Answer(None, NOT_REACHED))
+                    expired += 1
+        return expired
+
+    def absorb(self, other: "UserActor") -> None:
+        """Take over what waits for another actor that turned out to be of the same user."""
+        if self.put_back is None:
+            self.put_back = deque()
+        self.put_back.extend(other._drain())
+        self.refs = (*self.refs, *other.refs)
+
+    def _first_deadline(self) -> float:
+        if self.put_back:
+            return self.put_back[0].deadline
+        deadline = self.mailbox.first_deadline() if self.mailbox is not None else None
+        return float("inf") if deadline is None else deadline
+
+    @staticmethod
+    def _with_followers(
+        submission: Submission, followers: dict[str, list[Submission]] | None
+    ) -> tuple[Submission, ...]:
+        return (submission, *(followers or {}).get(submission.operation.key, ()))
+
+    def _drain(self) -> list[Submission]:
+        waiting = list(self.put_back or ())
+        self.put_back = None
+        while self.mailbox is not None and not self.mailbox.empty():
+            waiting.append(self.mailbox.get_nowait())
+        return waiting
+
+    def _follow(self, submission: Submission) -> None:
+        if self.followers is None:
+            self.followers = {}
+        self.followers.setdefault(submission.operation.key, []).append(submission)
+
+    def _wait_for_original(self, submission: Submission, seq: int) -> None:
+        if self.put_back is None:
+            self.put_back = deque()
+        self.put_back.appendleft(submission)
+        self.missing_originals = {seq}
+
+    def _answer_followers(self, unit: Unit[Submission], followers: dict[str, list[Submission]]) -> None:
+        again: list[Submission] = []
+        for _, decided in unit.decided:
+            for submission in followers.get(decided.key, ()):
+                if isinstance(decided, Entry):
+                    stored = Stored(decided.fingerprint, decided, None)
+                elif decided.refusal.remembered:
+                    stored = Stored(decided.fingerprint, None, decided.refusal)
+                else:
+                    again.append(submission)
+                    continue
+                submission.answer(replay(unit.user_id, submission, stored))
+        if again:
+            if self.put_back is None:
+                self.put_back = deque()
+            self.put_back.extendleft(reversed(again))
+
+
+def replay(user_id: str, submission: Submission, stored: Stored) -> Answer:
+    """The answer to an operation whose key has one already: the same again, or that the key was for another request."""
+    if stored.fingerprint != fingerprint(submission.operation):
+        return Answer(
+            None,
+            IdempotencyKeyReused(
+                "This idempotency key was used for another request of the same user. Use a new key for a new request."
+            ),
+        )
+    if stored.entry is not None:
+        return Answer(Receipt.of(user_id, stored.entry), None, replayed=True)
+    return Answer(None, stored.refusal, replayed=True)
+
+
+OUTCOME_UNKNOWN = Unavailable(
+    "The database has not confirmed the operation in time, and it may have been applied. "
+    "Send the same request again with the same idempotency key: it is applied once at most.",
+    outcome="unknown",
+)
+NOT_REACHED = Unavailable(
+    "The operation was not applied: the database could not be reached in time. "
+    "Send the same request again with the same idempotency key.",
+    outcome="not_applied",
+)

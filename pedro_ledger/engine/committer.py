@@ -1,0 +1,144 @@
+"""The group committer: takes every unit that waits as one batch. No timer; the commit in flight is the linger."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+from pedro_ledger.engine.actor import Phase, UserActor
+from pedro_ledger.engine.ports import Meter, UnitStore, WallClock
+from pedro_ledger.engine.submission import Submission
+from pedro_ledger.ledger.errors import NotCommitted, OperationRejected, OutcomeUnknown
+from pedro_ledger.ledger.prices import PriceBook
+from pedro_ledger.ledger.units import Outcome, Replayed, Stale, Unit
+
+RETRY_FIRST_S = 0.02
+RETRY_LONGEST_S = 1.0
+
+
+class Turn:
+    """One actor's unit in one batch."""
+
+    __slots__ = ("actor", "unit")
+
+    def __init__(self, actor: UserActor, unit: Unit[Submission]) -> None:
+        self.actor = actor
+        self.unit = unit
+
+
+class GroupCommitter:
+    """Actors that have work stand in line; each lane takes as many as fit into a batch, decides, commits, and steps them."""
+
+    def __init__(
+        self,
+        store: UnitStore,
+        meter: Meter,
+        clock: WallClock,
+        on_idle: Callable[[UserActor], None],
+        *,
+        batch_operations_max: int,
+        unit_operations_max: int,
+    ) -> None:
+        self._store = store
+        self._meter = meter
+        self._clock = clock
+        self._on_idle = on_idle
+        self._batch_operations_max = batch_operations_max
+        self._unit_operations_max = unit_operations_max
+        self._line: deque[UserActor] = deque()
+        self._work = asyncio.Event()
+        self._retry_s = RETRY_FIRST_S
+        self.prices = PriceBook()
+
+    def enqueue(self, actor: UserActor) -> None:
+        """The actor has work and a loaded account."""
+        actor.phase = Phase.WAITING
+        self._line.append(actor)
+        self._work.set()
+
+    async def run_lane(self) -> None:
+        """Commit batches until cancelled."""
+        while True:
+            if not self._line:
+                self._work.clear()
+                await self._work.wait()
+            await self.commit_once()
+
+    async def commit_once(self) -> None:
+        """One batch, from deciding to stepping its actors."""
+        turns = self._assemble()
+        if turns:
+            await self._commit(turns)
+
+    def _assemble(self) -> list[Turn]:
+        started = perf_counter()
+        now_ms, room, turns = self._clock(), self._batch_operations_max, []
+        while self._line and room > 0:
+            actor = self._line.popleft()
+            unit = actor.take_unit(now_ms, self.prices, min(room, self._unit_operations_max))
+            if unit is None:
+                self._on_idle(actor)
+                continue
+            actor.phase = Phase.COMMITTING
+            room -= len(unit.decided)
+            turns.append(Turn(actor, unit))
+        if turns:
+            self._meter.decided(self._batch_operations_max - room, perf_counter() - started)
+        return turns
+
+    async def _commit(self, turns: list[Turn]) -> None:
+        units = [turn.unit for turn in turns]
+        started = perf_counter()
+        try:
+            outcomes = await self._store.commit(units)
+        except OutcomeUnknown:
+            self._meter.unknown(len(units))
+            outcomes = await self._settle(units)
+        except NotCommitted as failure:
+            if failure.poisoned:
+                await self._split(turns, failure)
+            else:
+                await self._retry_later(turns)
+            return
+        self._retry_s = RETRY_FIRST_S
+        self._meter.batch(len(units), sum(len(unit.decided) for unit in units), perf_counter() - started)
+        for turn, outcome in zip(turns, outcomes, strict=True):
+            if isinstance(outcome, Stale):
+                self._meter.stale(1)
+            elif isinstance(outcome, Replayed):
+                self._meter.replayed(len(outcome.answers))
+            turn.actor.finish(outcome)
+            self._on_idle(turn.actor)
+
+    async def _settle(self, units: Sequence[Unit[Submission]]) -> list[Outcome]:
+        """Ask until the database answers: nobody may be told "failed" of what may have happened. Callers have their deadline."""
+        retry_s = RETRY_FIRST_S
+        while True:
+            try:
+                return await self._store.settle(units)
+            except OutcomeUnknown:
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, RETRY_LONGEST_S)
+
+    async def _retry_later(self, turns: list[Turn]) -> None:
+        """The database could not take the batch, through no fault of the batch: back into the line, and wait a little."""
+        for turn in turns:
+            turn.actor.abandon_unit()
+            self._on_idle(turn.actor)
+        await asyncio.sleep(self._retry_s)
+        self._retry_s = min(2 * self._retry_s, RETRY_LONGEST_S)
+
+    async def _split(self, turns: list[Turn], failure: NotCommitted) -> None:
+        """The database refuses something in the batch: halve it until the one operation is found that it refuses."""
+        if len(turns) > 1:
+            middle = len(turns) // 2
+            await self._commit(turns[:middle])
+            await self._commit(turns[middle:])
+            return
+        actor, unit = turns[0].actor, turns[0].unit
+        if len(unit.decided) == 1:
+            actor.fail_unit(OperationRejected(f"The database refuses this operation: {failure}."))
+        else:
+            actor.one_by_one = len(unit.decided)
+            actor.abandon_unit()
+        self._on_idle(actor)

@@ -1,0 +1,175 @@
+"""The engine's front door: submit an operation, wait for its answer; start, drain and stop what is behind."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from pedro_ledger.engine.actor import Phase, UserActor
+from pedro_ledger.engine.committer import GroupCommitter
+from pedro_ledger.engine.loader import AccountLoader
+from pedro_ledger.engine.ports import AccountSource, Meter, UnitStore, WallClock
+from pedro_ledger.engine.registry import ActorRegistry
+from pedro_ledger.engine.submission import Answer, GatheredSubmission, Gathering, Submission
+from pedro_ledger.engine.sweeper import Sweeper
+from pedro_ledger.ledger.errors import LedgerError, Overloaded, Unavailable
+from pedro_ledger.ledger.operations import Operation
+from pedro_ledger.ledger.prices import PriceBook
+
+__all__ = ["Answer", "Engine", "EngineLimits"]
+
+
+class EngineLimits:
+    """How much the engine holds at most. Everything is bounded."""
+
+    def __init__(
+        self,
+        *,
+        mailbox_size_max: int = 1024,
+        operations_in_flight_max: int = 20_000,
+        accounts_resident_max: int = 100_000,
+        account_idle_s: float = 300,
+        batch_operations_max: int = 2_000,
+        unit_operations_max: int = 500,
+        commit_lanes: int = 1,
+        operation_timeout_s: float = 10,
+    ) -> None:
+        self.mailbox_size_max = mailbox_size_max
+        self.operations_in_flight_max = operations_in_flight_max
+        self.accounts_resident_max = accounts_resident_max
+        self.account_idle_s = account_idle_s
+        self.batch_operations_max = batch_operations_max
+        self.unit_operations_max = unit_operations_max
+        self.commit_lanes = commit_lanes
+        self.operation_timeout_s = operation_timeout_s
+
+
+class Engine:
+    """Routes each operation to its user's actor. Use inside a running event loop: `start`, then `submit`, then `drain`."""
+
+    def __init__(
+        self,
+        source: AccountSource,
+        store: UnitStore,
+        meter: Meter,
+        clock: WallClock,
+        limits: EngineLimits,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._monotonic: Callable[[], float] = self._loop.time
+        self._limits = limits
+        self._meter = meter
+        self._tasks: list[asyncio.Task[None]] = []
+        self._emptied = asyncio.Event()
+        self.crashed: asyncio.Future[BaseException] = self._loop.create_future()
+        """Done when a part of the engine died; the daemon must stop then, for nobody would answer any more."""
+        self.in_flight = 0
+        """Operations that have no answer yet."""
+        self.is_draining = False
+        self.registry = ActorRegistry(
+            accounts_max=limits.accounts_resident_max, mailbox_size_max=limits.mailbox_size_max
+        )
+        self.committer = GroupCommitter(
+            store,
+            meter,
+            clock,
+            self._step,
+            batch_operations_max=limits.batch_operations_max,
+            unit_operations_max=limits.unit_operations_max,
+        )
+        self.loader = AccountLoader(source, self.registry, meter, self._step)
+        self.sweeper = Sweeper(self.registry, meter, self._monotonic, account_idle_s=limits.account_idle_s)
+
+    def start(self) -> None:
+        """Start the lanes, the loader and the sweeper."""
+        runs = [self.committer.run_lane for _ in range(self._limits.commit_lanes)]
+        for run in (*runs, self.loader.run, self.sweeper.run):
+            task = self._loop.create_task(run(), name=run.__qualname__)
+            task.add_done_callback(self._note_crash)
+            self._tasks.append(task)
+
+    def reprice(self, prices: PriceBook) -> None:
+        """Decide from now on with these prices."""
+        self.committer.prices = prices
+
+    def submit(self, ref: str, operation: Operation) -> asyncio.Future[Answer]:
+        """Hand one operation to the user that `ref` names. Raises `Overloaded` or `Unavailable` when it cannot be taken."""
+        self._admit(1)
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        now = self._monotonic()
+        self._deliver(ref, Submission(operation, now + self._limits.operation_timeout_s, self, future), now)
+        return future
+
+    async def submit_many(self, asked: Sequence[tuple[str, Operation]]) -> Sequence[Answer]:
+        """Hand over many operations; each gets its own answer, in the same order. An operation that cannot be taken harms no other."""
+        if not asked:
+            return []
+        self._admit(len(asked))
+        future: asyncio.Future[Sequence[Answer | None]] = self._loop.create_future()
+        gathering = Gathering(len(asked), future)
+        now = self._monotonic()
+        deadline = now + self._limits.operation_timeout_s
+        for place, (ref, operation) in enumerate(asked):
+            submission = GatheredSubmission(operation, deadline, self, gathering, place)
+            try:
+                self._deliver(ref, submission, now)
+            except LedgerError as error:
+                gathering.put(place, Answer(None, error))
+        return [answer for answer in await future if answer is not None]
+
+    def left(self, operation: Operation, answer: Answer) -> None:
+        """An operation has its answer and is no longer in flight."""
+        self.in_flight -= 1
+        self._meter.operation(type(operation).__name__, answer.error.code if answer.error is not None else "applied")
+        if self.in_flight == 0:
+            self._emptied.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nine tenths of the operations that may be in flight are: time to send traffic elsewhere."""
+        return self.in_flight * 10 >= self._limits.operations_in_flight_max * 9
+
+    async def drain(self, grace_s: float) -> bool:
+        """Take nothing new, finish what is in flight within `grace_s`, stop. True when everything was answered."""
+        self.is_draining = True
+        if self.in_flight:
+            self._emptied.clear()
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._emptied.wait()
+            except TimeoutError:
+                pass
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        return self.in_flight == 0
+
+    def _note_crash(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (crash := task.exception()) is not None and not self.crashed.done():
+            self.crashed.set_result(crash)
+
+    def _admit(self, operations: int) -> None:
+        if self.is_draining:
+            self._meter.refused("draining")
+            raise Unavailable("The daemon is shutting down. Send the request again; another replica takes it.")
+        if self.in_flight + operations > self._limits.operations_in_flight_max:
+            self._meter.refused("house")
+            raise Overloaded("Too many operations are in flight. Try again shortly.", limit="operations")
+
+    def _deliver(self, ref: str, submission: Submission, now: float) -> None:
+        try:
+            actor = self.registry.deliver(ref, submission, now)
+        except Overloaded:
+            self._meter.refused("mailbox")
+            raise
+        self.in_flight += 1
+        if actor.phase is Phase.RESTING:
+            self._step(actor)
+
+    def _step(self, actor: UserActor) -> None:
+        """An actor that is neither loading, waiting nor committing goes where its work is."""
+        if not actor.has_work:
+            self.registry.rest(actor)
+        elif actor.needs_loading:
+            self.loader.request(actor)
+        else:
+            self.committer.enqueue(actor)

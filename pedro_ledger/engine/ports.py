@@ -1,0 +1,65 @@
+"""What the engine needs of the world: a store, a clock, a meter. Narrow, so that a few lines can stand in for each."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from pedro_ledger.ledger.account import Loaded, Wanted
+from pedro_ledger.ledger.units import Outcome, Unit
+
+
+class AccountSource(Protocol):
+    """Where accounts come from."""
+
+    async def load(self, wanted: Sequence[Wanted]) -> dict[str, Loaded]:
+        """Accounts by ref; a ref that names no user is left out. Raises `Unavailable` when the database cannot be asked."""
+        ...
+
+
+class UnitStore(Protocol):
+    """Where units go."""
+
+    async def commit(self, units: Sequence[Unit[Any]]) -> list[Outcome]:
+        """Write a batch, decided at one moment, in one transaction; an outcome per unit, in order.
+
+        Raises `NotCommitted` when certainly nothing was written, `OutcomeUnknown` when that cannot be told.
+        """
+        ...
+
+    async def settle(self, units: Sequence[Unit[Any]]) -> list[Outcome]:
+        """Find out what became of a batch whose commit ended in `OutcomeUnknown`, under the accounts' row locks.
+
+        Raises `OutcomeUnknown` while that still cannot be told.
+        """
+        ...
+
+
+class Meter(Protocol):
+    """What the engine reports about itself. Durations in seconds."""
+
+    def operation(self, kind: str, outcome: str) -> None:
+        """One operation was answered."""
+
+    def batch(self, units: int, operations: int, seconds: float) -> None:
+        """One batch came back from the store."""
+
+    def decided(self, operations: int, seconds: float) -> None:
+        """Operations were decided for one batch."""
+
+    def loaded(self, accounts: int, seconds: float) -> None:
+        """Accounts were loaded in one query."""
+
+    def stale(self, units: int) -> None:
+        """Units had to be decided again because another writer was faster."""
+
+    def replayed(self, operations: int) -> None:
+        """Operations were answered with what their key had been answered before."""
+
+    def unknown(self, units: int) -> None:
+        """A commit ended without an outcome."""
+
+    def refused(self, reason: str) -> None:
+        """An operation was turned away before it was decided: `mailbox`, `house`, `draining` or `deadline`."""
+
+
+WallClock = Callable[[], int]
+"""Milliseconds since 1970."""

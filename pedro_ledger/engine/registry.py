@@ -1,0 +1,107 @@
+"""Which actors there are: found or started on demand, put to rest when idle, bounded in number and in what they hold."""
+
+from asyncio import QueueFull
+from collections import OrderedDict
+
+from pedro_ledger.engine.actor import Phase, UserActor
+from pedro_ledger.engine.mailbox import Mailbox
+from pedro_ledger.engine.submission import Submission
+from pedro_ledger.ledger.errors import Overloaded
+
+
+class ActorRegistry:
+    """Every actor by each ref that it is known by; the least recently used at rest leave first."""
+
+    def __init__(self, *, accounts_max: int, mailbox_size_max: int) -> None:
+        self._actors: OrderedDict[str, UserActor] = OrderedDict()
+        self._accounts_max = accounts_max
+        self._mailbox_size_max = mailbox_size_max
+        self.active: dict[UserActor, None] = {}
+        """Actors that are not resting, in the order in which they woke."""
+
+    def __len__(self) -> int:
+        return len(self._actors)
+
+    def deliver(self, ref: str, submission: Submission, now: float) -> UserActor:
+        """Put a submission into the mailbox of the actor that `ref` names. Raises `Overloaded` when it is full."""
+        actor = self._actors.get(ref)
+        if actor is None:
+            actor = self._start(ref)
+        else:
+            self._actors.move_to_end(ref)
+        mailbox = actor.mailbox
+        if mailbox is None:
+            mailbox = actor.mailbox = Mailbox(self._mailbox_size_max)
+        try:
+            mailbox.put_nowait(submission)
+        except QueueFull:
+            raise Overloaded(
+                f"{self._mailbox_size_max} operations of this user are waiting already. Send fewer at once, or in one request.",
+                limit="mailbox",
+            ) from None
+        actor.touched_at = now
+        self.active[actor] = None
+        return actor
+
+    def rest(self, actor: UserActor) -> None:
+        """The actor has nothing left to do: give back its mailbox; forget it altogether if it never had an account."""
+        actor.phase = Phase.RESTING
+        actor.mailbox = None
+        actor.put_back = None
+        if actor.originals:
+            actor.originals = {}
+        self.active.pop(actor, None)
+        if actor.account is None:
+            self._remove(actor)
+
+    def identify(self, actor: UserActor, user_id: str) -> UserActor:
+        """The one actor of `user_id`: `actor` itself, or the one that was there first and now takes over its work."""
+        first = self._actors.get(user_id)
+        if first is actor:
+            return actor
+        if first is None:
+            actor.refs = (*actor.refs, user_id)
+            self._actors[user_id] = actor
+            return actor
+        for ref in actor.refs:
+            self._actors[ref] = first
+        first.absorb(actor)
+        self.active.pop(actor, None)
+        self.active[first] = None
+        return first
+
+    def deepest_mailbox(self) -> int:
+        """How many submissions the fullest mailbox holds."""
+        return max((actor.mailbox.qsize() for actor in self.active if actor.mailbox is not None), default=0)
+
+    def evict_idle(self, touched_before: float) -> int:
+        """Forget resting actors that nobody has touched since. Returns how many."""
+        evicted = 0
+        for actor in list(self._oldest(256)):
+            if actor.touched_at >= touched_before:
+                break
+            evicted += self._evict(actor)
+        return evicted
+
+    def _start(self, ref: str) -> UserActor:
+        if len(self._actors) >= self._accounts_max:
+            for actor in list(self._oldest(64)):
+                if self._evict(actor):
+                    break
+            else:
+                raise Overloaded("Too many users are active at once. Try again shortly.", limit="accounts")
+        actor = self._actors[ref] = UserActor(ref)
+        return actor
+
+    def _oldest(self, count: int) -> list[UserActor]:
+        return [actor for actor, _ in zip(self._actors.values(), range(count), strict=False)]
+
+    def _evict(self, actor: UserActor) -> bool:
+        if actor.phase is not Phase.RESTING or actor.refs[0] not in self._actors:
+            return False
+        self._remove(actor)
+        return True
+
+    def _remove(self, actor: UserActor) -> None:
+        for ref in actor.refs:
+            self._actors.pop(ref, None)

@@ -1,0 +1,84 @@
+"""An operation on its way through the engine, and the answer that it is owed."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from pedro_ledger.ledger.entries import Receipt
+from pedro_ledger.ledger.errors import LedgerError
+from pedro_ledger.ledger.operations import Operation
+
+
+class Answer(NamedTuple):
+    """A receipt or an error; `replayed` when the key had been answered before."""
+
+    receipt: Receipt | None
+    error: LedgerError | None
+    replayed: bool = False
+
+
+class House(Protocol):
+    """Who counts the operations in flight."""
+
+    def left(self, operation: Operation, answer: Answer) -> None:
+        """One operation has its answer and is no longer in flight."""
+
+
+class Submission:
+    """One operation, and the future of the handler that waits for its answer."""
+
+    __slots__ = ("deadline", "future", "house", "is_answered", "operation")
+
+    def __init__(self, operation: Operation, deadline: float, house: House, future: asyncio.Future[Answer]) -> None:
+        self.operation = operation
+        self.deadline = deadline
+        self.house = house
+        self.future = future
+        self.is_answered = False
+
+    def answer(self, answer: Answer) -> None:
+        """Give the answer; a second one is ignored, for the deadline may have been faster."""
+        if not self.is_answered:
+            self.is_answered = True
+            self.house.left(self.operation, answer)
+            if not self.future.done():
+                self.future.set_result(answer)
+
+
+class Gathering:
+    """The answers to one request of many operations: complete when each has its own."""
+
+    __slots__ = ("answers", "future", "missing")
+
+    def __init__(self, size: int, future: asyncio.Future[Sequence[Answer | None]]) -> None:
+        self.answers: list[Answer | None] = [None] * size
+        self.missing = size
+        self.future = future
+
+    def put(self, place: int, answer: Answer) -> None:
+        """The answer to the operation at `place`, once."""
+        self.answers[place] = answer
+        self.missing -= 1
+        if self.missing == 0 and not self.future.done():
+            self.future.set_result(self.answers)
+
+
+class GatheredSubmission(Submission):
+    """One operation of a request of many."""
+
+    __slots__ = ("gathering", "place")
+
+    def __init__(self, operation: Operation, deadline: float, house: House, gathering: Gathering, place: int) -> None:
+        self.operation = operation
+        self.deadline = deadline
+        self.house = house
+        self.is_answered = False
+        self.gathering = gathering
+        self.place = place
+
+    def answer(self, answer: Answer) -> None:
+        """Give the answer; a second one is ignored."""
+        if not self.is_answered:
+            self.is_answered = True
+            self.house.left(self.operation, answer)
+            self.gathering.put(self.place, answer)

@@ -1,0 +1,76 @@
+"""Checking a ledger: each user's entries against the rules that made them and against the account that they lead to."""
+
+from typing import NamedTuple
+
+from pedro_ledger.ledger.chain import GENESIS, entry_hash
+from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.ids import account_tag, entry_id
+
+
+class Problem(NamedTuple):
+    """The first thing that is wrong with a user's ledger; `seq` is None where it is no entry's fault."""
+
+    user_id: str
+    seq: int | None
+    what: str
+
+
+class Standing(NamedTuple):
+    """What an account says of itself, and what the app's `CreditBalance` says of it."""
+
+    user_id: str
+    seq: int
+    posted: int
+    held: int
+    head: bytes
+    shown: int | None
+
+
+class UserAudit:
+    """Follows one user's entries in order of seq. Only the first problem counts: what follows a break proves nothing."""
+
+    __slots__ = ("held", "posted", "previous", "problem", "seq", "tag", "user_id")
+
+    def __init__(self, user_id: str) -> None:
+        self.user_id = user_id
+        self.tag = account_tag(user_id)
+        self.seq = self.posted = self.held = 0
+        self.previous = GENESIS
+        self.problem: Problem | None = None
+
+    def follow(self, entry: Entry) -> None:
+        """Take in the next entry."""
+        if self.problem is not None:
+            return
+        expected = self.seq + 1
+        if entry.seq != expected:
+            self._found(expected, f"entry {expected} is missing; the next one is {entry.seq}")
+        elif entry.balance_after != self.posted + entry.credits:
+            self._found(
+                entry.seq, f"balance {self.posted} and change {entry.credits} do not make {entry.balance_after}"
+            )
+        elif not 0 <= entry.held_after <= entry.balance_after:
+            self._found(entry.seq, f"{entry.held_after} credits are held of {entry.balance_after}")
+        elif entry.id != entry_id(entry.at_ms, self.tag, entry.seq):
+            self._found(entry.seq, f"id {entry.id} does not name this place and time")
+        elif entry.hash != entry_hash(self.previous, self.user_id, entry):
+            self._found(entry.seq, "the hash does not follow from the entry before and from what the entry says")
+        self.seq, self.posted, self.held, self.previous = entry.seq, entry.balance_after, entry.held_after, entry.hash
+
+    def close(self, standing: Standing | None) -> Problem | None:
+        """Compare with the account; the first problem of the user, or None."""
+        if self.problem is None:
+            if standing is None:
+                self._found(None, "there are entries and no account")
+            elif standing.seq != self.seq:
+                self._found(self.seq + 1, f"the account has {standing.seq} entries, of which {self.seq} are there")
+            elif standing.head != self.previous:
+                self._found(self.seq, "the account's head is not the hash of its last entry")
+            elif (standing.posted, standing.held) != (self.posted, self.held):
+                self._found(self.seq, f"the account has {standing.posted} credits, its entries make {self.posted}")
+            elif standing.shown != standing.posted:
+                self._found(None, f"the app is shown {standing.shown} credits of {standing.posted}")
+        return self.problem
+
+    def _found(self, seq: int | None, what: str) -> None:
+        self.problem = Problem(self.user_id, seq, what)

@@ -1,0 +1,125 @@
+"""Every way in which the ledger says no.
+
+A class's docstring is the error's title, `code` its stable name, `facts` what helps the caller (camelCase, as in the API).
+"""
+
+from typing import Any, ClassVar
+
+
+class LedgerError(Exception):
+    """The operation was not applied"""
+
+    code: ClassVar[str] = "ledger_error"
+
+    def __init__(self, detail: str, **facts: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.facts = facts
+
+    @property
+    def title(self) -> str:
+        """What happened, in the same words for every occurrence."""
+        return (type(self).__doc__ or "").strip()
+
+
+class Refusal(LedgerError):
+    """The ledger's rules refuse the operation"""
+
+    code = "refused"
+    remembered: ClassVar[bool] = False
+    """Whether the refusal is kept under its idempotency key and repeated."""
+
+
+class InsufficientCredits(Refusal):
+    """Not enough credits"""
+
+    code = "insufficient_credits"
+    remembered = True
+
+
+class RefundExceedsEntry(Refusal):
+    """The refund exceeds what is left of the entry"""
+
+    code = "refund_exceeds_entry"
+    remembered = True
+
+
+class EntryNotRefundable(Refusal):
+    """Only a deduct can be refunded"""
+
+    code = "entry_not_refundable"
+
+
+class EntryNotFound(Refusal):
+    """No such entry"""
+
+    code = "entry_not_found"
+
+
+class NoPrice(Refusal):
+    """The operation has no price"""
+
+    code = "no_price"
+
+
+class BalanceLimitExceeded(Refusal):
+    """The balance would pass its limit"""
+
+    code = "balance_limit_exceeded"
+
+
+class AccountFull(Refusal):
+    """The account holds as many entries as it can"""
+
+    code = "account_full"
+
+
+class OperationRejected(Refusal):
+    """The database refuses the operation"""
+
+    code = "operation_rejected"
+
+
+class UserNotFound(LedgerError):
+    """No such user"""
+
+    code = "user_not_found"
+
+
+class Conflict(LedgerError):
+    """The request conflicts with what is there"""
+
+    code = "conflict"
+
+
+class IdempotencyKeyReused(LedgerError):
+    """The idempotency key belongs to another request"""
+
+    code = "idempotency_key_reused"
+
+
+class Overloaded(LedgerError):
+    """Too much is waiting"""
+
+    code = "overloaded"
+
+
+class Unavailable(LedgerError):
+    """The ledger cannot answer now"""
+
+    code = "unavailable"
+
+
+class NotCommitted(Exception):
+    """A batch that certainly did not take effect. `poisoned`: one of its operations is to blame, so split it."""
+
+    def __init__(self, reason: str, *, poisoned: bool) -> None:
+        super().__init__(reason)
+        self.poisoned = poisoned
+
+
+class OutcomeUnknown(Exception):
+    """A batch that may or may not have taken effect."""
+
+
+REMEMBERED: dict[str, type[Refusal]] = {kind.code: kind for kind in (InsufficientCredits, RefundExceedsEntry)}

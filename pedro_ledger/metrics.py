@@ -1,0 +1,135 @@
+"""Every metric, declared in one place. Base units; no label ever carries a user, a key or anything else without bound."""
+
+import platform
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.exposition import generate_latest
+
+from pedro_ledger import __version__
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The daemon's metrics in a registry of its own. Children are looked up once: the hot path only adds."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        info = Info("pedro_ledger_build", "Version of the daemon and of its Python.", registry=registry)
+        info.info({"version": __version__, "python": platform.python_version()})
+        self._operations = Counter(
+            "pedro_ledger_operations", "Operations answered.", ("type", "outcome"), registry=registry
+        )
+        self._operation_children: dict[tuple[str, str], Counter] = {}
+        self._decide_seconds = Histogram(
+            "pedro_ledger_decide_seconds",
+            "Deciding the operations of one batch.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._commit_seconds = Histogram(
+            "pedro_ledger_commit_seconds",
+            "Committing one batch, from sending it to its outcome.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._batch_units = Histogram(
+            "pedro_ledger_batch_units", "Units in one batch.", buckets=SIZES, registry=registry
+        )
+        self._batch_operations = Histogram(
+            "pedro_ledger_batch_operations", "Operations in one batch.", buckets=SIZES, registry=registry
+        )
+        self._load_seconds = Histogram(
+            "pedro_ledger_load_seconds",
+            "Loading the accounts that waited, in one query.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._loaded = Counter("pedro_ledger_accounts_loaded", "Accounts loaded.", registry=registry)
+        self._stale = Counter(
+            "pedro_ledger_stale_units",
+            "Units decided again because another writer was faster.",
+            registry=registry,
+        )
+        self._replays = Counter(
+            "pedro_ledger_replays", "Operations answered as their key was answered before.", registry=registry
+        )
+        self._unknown = Counter(
+            "pedro_ledger_unknown_outcomes",
+            "Units whose commit ended without an outcome and was looked up.",
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "pedro_ledger_turned_away",
+            "Operations turned away before they were decided.",
+            ("reason",),
+            registry=registry,
+        )
+        self._http = Counter(
+            "pedro_ledger_http_requests",
+            "HTTP requests answered.",
+            ("method", "route", "status"),
+            registry=registry,
+        )
+        self._http_children: dict[tuple[str, str, int], Counter] = {}
+        self.in_flight = self._gauge("operations_in_flight", "Operations without an answer yet.")
+        self.accounts_resident = self._gauge("accounts_resident", "Accounts in memory.")
+        self.actors_active = self._gauge("actors_active", "Actors that are not resting.")
+        self.mailbox_deepest = self._gauge("mailbox_deepest", "Operations in the fullest mailbox of those active now.")
+        self.pool_connections = self._gauge("pool_connections", "Connections of the read pool.")
+        self.pool_idle = self._gauge("pool_idle_connections", "Idle connections of the read pool.")
+        self.ready = self._gauge("ready", "1 when the daemon takes traffic.")
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(f"pedro_ledger_{name}", documentation, registry=self.registry)
+
+    def render(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def request(self, method: str, route: str, status: int) -> None:
+        """One HTTP request was answered; `route` is a template, never a path."""
+        child = self._http_children.get((method, route, status))
+        if child is None:
+            child = self._http_children[method, route, status] = self._http.labels(method, route, str(status))
+        child.inc()
+
+    def operation(self, kind: str, outcome: str) -> None:
+        """One operation was answered."""
+        child = self._operation_children.get((kind, outcome))
+        if child is None:
+            child = self._operation_children[kind, outcome] = self._operations.labels(kind.lower(), outcome)
+        child.inc()
+
+    def batch(self, units: int, operations: int, seconds: float) -> None:
+        """One batch came back from the store."""
+        self._batch_units.observe(units)
+        self._batch_operations.observe(operations)
+        self._commit_seconds.observe(seconds)
+
+    def decided(self, operations: int, seconds: float) -> None:
+        """Operations were decided for one batch."""
+        self._decide_seconds.observe(seconds)
+
+    def loaded(self, accounts: int, seconds: float) -> None:
+        """Accounts were loaded in one query."""
+        self._loaded.inc(accounts)
+        self._load_seconds.observe(seconds)
+
+    def stale(self, units: int) -> None:
+        """Units had to be decided again."""
+        self._stale.inc(units)
+
+    def replayed(self, operations: int) -> None:
+        """Operations were answered with what their key had been answered before."""
+        self._replays.inc(operations)
+
+    def unknown(self, units: int) -> None:
+        """A commit ended without an outcome."""
+        self._unknown.inc(units)
+
+    def refused(self, reason: str) -> None:
+        """An operation was turned away before it was decided."""
+        self._refusals.labels(reason).inc()

@@ -1,0 +1,159 @@
+"""Settings: what is given to a command, then the environment, then a TOML file, then the defaults."""
+
+import os
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "PEDRO_"
+UNPREFIXED = ("database_url", "direct_url", "database_replica_url")
+
+
+class SettingsError(Exception):
+    """A wrong setting; the message is one line that names it."""
+
+
+def default_data_dir() -> Path:
+    """The platform's folder for a user's data. Root's home is closed to the user that PostgreSQL runs as, so root's is elsewhere."""
+    return Path("/var/lib/pedro-ledger") if os.geteuid() == 0 else user_data_path("pedro-ledger", appauthor=False)
+
+
+class Settings(BaseSettings):
+    """Every setting of the daemon. Units come last in the names."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="The PostgreSQL server, as Prisma writes it; without it the embedded one is used.",
+    )
+    direct_url: SecretStr | None = Field(
+        None,
+        validation_alias="DIRECT_URL",
+        description="The same server without a pooler between, for migrations.",
+    )
+    database_replica_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_REPLICA_URL",
+        description="A streaming replica for statements and reports.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="Folder of the embedded server and its API key."
+    )
+    api_key: SecretStr | None = Field(
+        None, min_length=16, description="A key with every scope, beside those in the database."
+    )
+    signup_credits: int = Field(100, ge=0, le=2**31 - 1, description="Credits that a new user is granted.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="JSON, or text for people; auto: text on a terminal."
+    )
+    access_log: bool = Field(False, description="A log line for each request.")
+    slow_query_ms: int = Field(
+        100, ge=1, le=600_000, description="Queries that take longer are logged, without their parameters."
+    )
+    body_bytes_max: int = Field(1_048_576, ge=1024, le=64 * 1024**2, description="Largest request body.")
+    body_timeout_s: float = Field(10, gt=0, le=300, description="A body must have arrived within this time.")
+    mailbox_size_max: int = Field(1024, ge=1, le=100_000, description="Operations that may wait for one user.")
+    operations_in_flight_max: int = Field(
+        20_000, ge=1, le=1_000_000, description="Operations that may be without an answer at once."
+    )
+    accounts_resident_max: int = Field(100_000, ge=1, le=10_000_000, description="Accounts kept in memory.")
+    account_idle_s: float = Field(
+        300, ge=1, le=86_400, description="An account that nobody touches for this long leaves memory."
+    )
+    batch_operations_max: int = Field(2000, ge=1, le=10_000, description="Operations that one commit writes at most.")
+    unit_operations_max: int = Field(500, ge=1, le=10_000, description="Operations of one user in one commit at most.")
+    commit_lanes: int = Field(1, ge=1, le=16, description="Commits under way at once.")
+    operation_timeout_s: float = Field(10, gt=0, le=300, description="An operation has an answer within this time.")
+    commit_timeout_s: float = Field(
+        5, gt=0, le=300, description="A commit without an outcome is looked up after this time."
+    )
+    shutdown_grace_s: float = Field(
+        20, gt=0, le=600, description="What was accepted is finished within this time after SIGTERM."
+    )
+    pool_size_max: int = Field(
+        10, ge=1, le=1000, description="Connections for reads; connection_limit in DATABASE_URL wins."
+    )
+    refusals_kept_days: int = Field(
+        30, ge=1, le=3650, description="Refusals are repeated under their idempotency key for this long."
+    )
+    prices_refresh_s: float = Field(
+        2, gt=0, le=3600, description="Prices, plans and operation types are read again this often."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was given to the command (the file's values come in with it, weaker), then the environment."""
+        return init_settings, env_settings
+
+
+def environment_name(field: str) -> str:
+    """The environment variable of a setting."""
+    return field.upper() if field in UNPREFIXED else PREFIX + field.upper()
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
+    """All settings. Raises `SettingsError` for a wrong or unknown one, with one line that names it."""
+    known = {environment_name(field): field for field in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable not in known and not variable.startswith("PEDRO_TEST_"):
+            raise SettingsError(f"{variable} is not a setting{_did_you_mean(variable, list(known))}.")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    for name, value in _from_file(config).items():
+        if name not in given and environment_name(name) not in os.environ:
+            given[name] = value
+    try:
+        return Settings(**{name.upper() if name in UNPREFIXED else name: value for name, value in given.items()})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else "settings"
+        raise SettingsError(f"{environment_name(field.lower())}: {first['msg']}.") from None
+
+
+def settings_table() -> list[tuple[str, str, str]]:
+    """Every setting: its environment variable, its default, what it is for."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else str(field.default)
+        if name == "data_dir":
+            default = "the platform's user data folder"
+        rows.append((environment_name(name), default, field.description or ""))
+    return rows
+
+
+def _from_file(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        values = tomllib.loads(config.read_text())
+    except OSError as error:
+        raise SettingsError(f"--config {config}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"--config {config} is not TOML: {error}.") from None
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingsError(
+                f"--config {config}: {name} is not a setting{_did_you_mean(name, list(Settings.model_fields))}."
+            )
+    return values
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,206 @@
+"""Writing units: one statement, one round trip, one transaction a batch; and finding out what became of a batch."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+
+from pedro_ledger.ledger.account import Account
+from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
+from pedro_ledger.ledger.units import APPLIED, Outcome, Refused, Replayed, Stale, Stored, Unit
+from pedro_ledger.store.database import CONNECTION_FAILURES, HOT_SETTINGS, Connection, Database, commit_failure
+from pedro_ledger.store.rows import account_of, stored_entry_of, stored_refusal_of
+from pedro_ledger.store.sqlfiles import SqlFiles
+
+_SQL = SqlFiles("commit")
+COMMIT_BATCH = _SQL["commit_batch"]
+_LOCK = _SQL["lock_accounts"]
+_FIND = _SQL["find_answers"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+AnyUnit = Unit[Any]
+
+
+class BatchWriter:
+    """Commits batches over connections of its own, one for each lane, opened when needed and dropped when they fail."""
+
+    def __init__(self, database: Database, *, commit_timeout_s: float) -> None:
+        self._database = database
+        self._timeout_s = commit_timeout_s
+        self._idle: list[_Channel] = []
+
+    async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:
+        """Write a batch. Raises `NotCommitted` or `OutcomeUnknown`; see `UnitStore`."""
+        channel = self._idle.pop() if self._idle else await self._open()
+        try:
+            rejected = await channel.commit(batch_arguments(units), self._timeout_s)
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
+            failure = commit_failure(error)
+            if isinstance(failure, NotCommitted) and not channel.connection.is_closed():
+                self._idle.append(channel)
+            else:
+                channel.connection.terminate()
+            raise failure from error
+        except BaseException:
+            channel.connection.terminate()
+            raise
+        self._idle.append(channel)
+        return outcomes_of(units, rejected)
+
+    async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome]:
+        """Find out what became of a batch, on a fresh connection and under its accounts' row locks.
+
+        The locks wait for whatever of the batch is still under way in the server. What arrives later finds the
+        accounts at another revision, or is what the caller's own retry replays.
+        """
+        try:
+            connection = await self._database.connect()
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
+            raise OutcomeUnknown("the database cannot be reached") from error
+        try:
+            async with connection.transaction():
+                accounts = await connection.fetch(_LOCK, [unit.user_id for unit in units], timeout=self._timeout_s)
+                keys = [(unit.user_id, decided.key) for unit in units for _, decided in unit.decided]
+                answers = await connection.fetch(
+                    _FIND, [user for user, _ in keys], [key for _, key in keys], timeout=self._timeout_s
+                )
+            await connection.close(timeout=1)
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
+            raise OutcomeUnknown("the database did not answer") from error
+        finally:
+            if not connection.is_closed():
+                connection.terminate()
+        return settled_outcomes(units, accounts, answers)
+
+    async def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            connection = self._idle.pop().connection
+            try:
+                await connection.close(timeout=1)
+            except (asyncpg.PostgresError, *CONNECTION_FAILURES):
+                connection.terminate()
+
+    async def _open(self) -> "_Channel":
+        try:
+            return await _Channel.open(self._database)
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
+            raise NotCommitted(f"no connection ({type(error).__name__})", poisoned=False) from error
+
+
+class _Channel:
+    """A connection with the commit prepared. Through a transaction pooler nothing stays prepared, so it sends the text."""
+
+    def __init__(self, connection: Connection, statement: Any) -> None:
+        self.connection = connection
+        self._statement = statement
+
+    @classmethod
+    async def open(cls, database: Database) -> "_Channel":
+        connection = await database.connect(HOT_SETTINGS)
+        try:
+            statement = None if database.url.pgbouncer else await connection.prepare(COMMIT_BATCH)
+        except BaseException:
+            connection.terminate()
+            raise
+        return cls(connection, statement)
+
+    async def commit(self, arguments: Sequence[Any], timeout_s: float) -> list[asyncpg.Record]:
+        if self._statement is not None:
+            return await self._statement.fetch(*arguments, timeout=timeout_s)  # type: ignore[no-any-return]
+        async with self.connection.transaction():
+            return await self.connection.fetch(COMMIT_BATCH, *arguments, timeout=timeout_s)
+
+
+def batch_arguments(units: Sequence[AnyUnit]) -> list[Any]:
+    """The parameters of `commit_batch.sql`: a column of units, entries or refusals each. An empty column reads as NULLs."""
+    entries: list[tuple[Any, ...]] = []
+    refusals: list[tuple[Any, ...]] = []
+    heads = []
+    for no, unit in enumerate(units, 1):
+        before, after = unit.before, unit.after
+        heads.append((after.user_id, before.revision, after.revision, after.seq, after.posted, after.held, after.head))
+        for _, decided in unit.decided:
+            if isinstance(decided, Entry):
+                entries.append((no, *decided))
+            else:
+                refusals.append(_refusal_row(no, decided))
+    return [
+        *_columns(heads, 7),
+        *(column for place, column in enumerate(_columns(entries, 19)) if place not in _ENTRY_COLUMNS_UNUSED),
+        *_columns(refusals, 6),
+        EPOCH + timedelta(milliseconds=units[0].at_ms),
+    ]
+
+
+_ENTRY_COLUMNS_UNUSED = frozenset(1 + Entry._fields.index(field) for field in ("expires_at_ms", "priority", "at_ms"))
+
+
+def _columns(rows: list[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    if not rows:
+        return [()] * width
+    return [column if any(value is not None for value in column) else () for column in zip(*rows, strict=True)]
+
+
+def _refusal_row(no: int, refused: Refused) -> tuple[Any, ...]:
+    refusal = refused.refusal
+    facts = orjson.dumps({"detail": refusal.detail, **refusal.facts}).decode()
+    return (no, refused.key, refused.fingerprint, refusal.code, facts, refusal.remembered)
+
+
+def outcomes_of(units: Sequence[AnyUnit], rejected: Sequence[asyncpg.Record]) -> list[Outcome]:
+    """An outcome per unit from the rows that `commit_batch.sql` returned: units without a row were applied."""
+    outcomes: list[Outcome] = [APPLIED] * len(units)
+    for row in rejected:
+        if row["unit_no"] is None:
+            continue
+        place = row["unit_no"] - 1
+        outcome = outcomes[place]
+        if row["account"] is None:
+            raise NotCommitted(f"account {units[place].user_id} has vanished", poisoned=False)
+        if not isinstance(outcome, Replayed):
+            account = account_of(orjson.loads(row["account"]))
+            outcome = Replayed(account, {}) if row["entry"] or row["refusal"] else Stale(account)
+            outcomes[place] = outcome
+        if isinstance(outcome, Replayed):
+            _note(outcome.answers, row["entry"], row["refusal"])
+    return outcomes
+
+
+def settled_outcomes(
+    units: Sequence[AnyUnit], accounts: Sequence[asyncpg.Record], found: Sequence[asyncpg.Record]
+) -> list[Outcome]:
+    """An outcome per unit from what the database holds: applied when exactly what the unit wrote is there."""
+    account_by_user: dict[str, Account] = {}
+    for row in accounts:
+        account = account_of(orjson.loads(row["account"]))
+        account_by_user[account.user_id] = account
+    answers_by_user: dict[str, dict[str, Stored]] = {unit.user_id: {} for unit in units}
+    for row in found:
+        _note(answers_by_user[row["user_id"]], row["entry"], row["refusal"])
+    return [_settled(unit, account_by_user[unit.user_id], answers_by_user[unit.user_id]) for unit in units]
+
+
+def _settled(unit: AnyUnit, account: Account, answers: dict[str, Stored]) -> Outcome:
+    if not answers:
+        return Stale(account)
+    for _, decided in unit.decided:
+        stored = answers.get(decided.key)
+        if isinstance(decided, Entry):
+            if stored is None or stored.entry is None or stored.entry.hash != decided.hash:
+                return Replayed(account, answers)
+        elif decided.refusal.remembered and (stored is None or stored.refusal is None):
+            return Replayed(account, answers)
+    return APPLIED
+
+
+def _note(answers: dict[str, Stored], entry: str | None, refusal: str | None) -> None:
+    if entry is not None:
+        key, stored = stored_entry_of(orjson.loads(entry))
+        answers[key] = stored
+    elif refusal is not None:
+        key, stored = stored_refusal_of(orjson.loads(refusal))
+        answers[key] = stored

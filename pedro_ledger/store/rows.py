@@ -1,0 +1,70 @@
+"""Rows as PostgreSQL's `to_jsonb` writes them, read back into the ledger's words."""
+
+from datetime import datetime
+from typing import Any
+
+from pedro_ledger.ledger.account import Account
+from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.errors import REMEMBERED
+from pedro_ledger.ledger.units import Stored
+
+Row = dict[str, Any]
+
+
+def account_of(row: Row) -> Account:
+    """An account from a row of `pedro_ledger.account`."""
+    return Account(
+        row["user_id"],
+        row["tag"],
+        row["plan_key"],
+        row["revision"],
+        row["seq"],
+        row["posted"],
+        row["held"],
+        _bytes(row["head"]),
+    )
+
+
+def entry_of(row: Row) -> Entry:
+    """An entry from a row of `pedro_ledger.entry`."""
+    return Entry(
+        row["seq"],
+        row["id"],
+        row["kind"],
+        row["operation_type"],
+        row["credits"],
+        row["balance_after"],
+        row["held_after"],
+        row["related_seq"],
+        row["source"],
+        _ms(row["expires_at"]) if row["expires_at"] else None,
+        row["priority"],
+        row["idempotency_key"],
+        _bytes(row["fingerprint"]),
+        row["actor"],
+        row["price"],
+        row["details"],
+        _ms(row["created_at"]),
+        _bytes(row["hash"]),
+    )
+
+
+def stored_entry_of(row: Row) -> tuple[str, Stored]:
+    """The idempotency key of an entry, and the answer under it."""
+    entry = entry_of(row)
+    return entry.key, Stored(entry.fingerprint, entry, None)
+
+
+def stored_refusal_of(row: Row) -> tuple[str, Stored]:
+    """The idempotency key of a remembered refusal, and the answer under it."""
+    facts = dict(row["facts"])
+    refusal = REMEMBERED[row["code"]](facts.pop("detail"), **facts)
+    return row["idempotency_key"], Stored(_bytes(row["fingerprint"]), None, refusal)
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text[2:])
+
+
+def _ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
