@@ -55,6 +55,7 @@ async def audit_share(
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute(f"SET TRANSACTION SNAPSHOT '{share.snapshot}'")
+            await connection.execute(_SQL["prepare_session"])
             users, entries, problems = await _follow(connection, share, on_progress)
             for name, what in (
                 ("find_usage_mismatch", "the app's UsageHistory does not show the entry as it is"),

@@ -117,6 +117,7 @@ class _Channel:
 
 def batch_arguments(units: Sequence[AnyUnit]) -> list[Any]:
     """The parameters of `commit_batch.sql`: a column of units, entries or refusals each. An empty column reads as NULLs."""
+    assert all(unit.at_ms == units[0].at_ms for unit in units), "a batch is decided at one moment"
     entries: list[tuple[Any, ...]] = []
     refusals: list[tuple[Any, ...]] = []
     heads = []

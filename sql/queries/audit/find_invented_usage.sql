@@ -4,6 +4,6 @@ FROM public."UsageHistory" AS usage
 JOIN pedro_ledger.entry AS opening ON opening.user_id = usage."userId" AND opening.seq = 1
 WHERE usage."userId" > $1 AND usage."userId" <= $2
     AND usage."timestamp" > opening.created_at AT TIME ZONE 'UTC'
-    AND NOT EXISTS (SELECT FROM pedro_ledger.entry WHERE entry.user_id = usage."userId" AND entry.id = usage."id")
+    AND NOT EXISTS (SELECT FROM pedro_ledger.entry WHERE entry.id = usage."id" AND entry.user_id > $1 AND entry.user_id <= $2)
 ORDER BY 1, 2
 LIMIT 1
