@@ -36,6 +36,10 @@ from pedro_ledger.store.users import UserStore
 log = structlog.get_logger(__name__)
 
 
+class ListenError(Exception):
+    """The daemon cannot take requests where the settings say; the message says what to do."""
+
+
 class Databases(NamedTuple):
     """The servers that a command works with."""
 
@@ -102,36 +106,53 @@ def wall_clock_ms() -> int:
     return time_ns() // 1_000_000
 
 
+class Running(NamedTuple):
+    """A daemon that takes requests."""
+
+    address: str
+    key: str
+    key_file: Path | None
+    """Where the key is kept, when the daemon made it."""
+    context: Context
+
+
 class Daemon:
     """Everything that `serve` runs."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stop = asyncio.Event()
 
-    async def run(self, announce: Callable[[str, str, Path | None], None]) -> None:
-        """Serve until SIGTERM or SIGINT; `announce` is told address, key and key file once requests are taken."""
-        loop = asyncio.get_running_loop()
+    async def run(self, announce: Callable[[Running], None]) -> None:
+        """Serve until SIGTERM or SIGINT; `announce` is called once requests are taken."""
+        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        async with AsyncExitStack() as stack:
-            databases = await stack.enter_async_context(open_databases(self._settings))
-            for step in await migrate(databases.direct):
-                log.info("migrated", migration=step.migration.name, adopted=step.adopted)
-            key, key_file = api_key_of(self._settings, make=databases.is_embedded)
-            context, engine = await self._build(databases, key, stack)
-            await self._refuse_unsafe(context)
-            address = await self._listen(context, stack)
-            announce(address, key, key_file)
-            log.info("serving", address=address, version=__version__, database=databases.primary.url.label)
-            engine.crashed.add_done_callback(lambda _: self._stop.set())
-            await self._stop.wait()
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with self.started() as running:
+            announce(running)
+            engine = running.context.engine
+            engine.crashed.add_done_callback(lambda _: stop.set())
+            await stop.wait()
             if engine.crashed.done():
                 log.critical("engine_crashed", exc_info=engine.crashed.result())
                 raise SystemExit(70)
             log.info("draining", in_flight=engine.in_flight)
 
-    async def _build(self, databases: Databases, key: str, stack: AsyncExitStack) -> tuple[Context, Engine]:
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[Running]:
+        """The daemon from its first request to its last; leaving drains it."""
+        async with AsyncExitStack() as stack:
+            databases = await stack.enter_async_context(open_databases(self._settings))
+            for step in await migrate(databases.direct):
+                log.info("migrated", migration=step.migration.name, adopted=step.adopted)
+            key, key_file = api_key_of(self._settings, make=databases.is_embedded)
+            context = await self._build(databases, key, stack)
+            for missing in await context.missing():
+                log.error("not_ready", missing=missing)
+            address = await self._listen(context, stack)
+            log.info("serving", address=address, version=__version__, database=databases.primary.url.label)
+            yield Running(address, key, key_file, context)
+
+    async def _build(self, databases: Databases, key: str, stack: AsyncExitStack) -> Context:
         settings = self._settings
         for database in {databases.primary, databases.replica}:
             await database.open()
@@ -154,7 +175,7 @@ class Daemon:
             task = asyncio.create_task(run(), name=run.__qualname__)
             stack.push_async_callback(_cancel, task)
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
-        context = Context(
+        return Context(
             engine=engine,
             entries=EntryReader(databases.primary),
             users=UserStore(databases.primary),
@@ -167,12 +188,6 @@ class Daemon:
             body_timeout_s=settings.body_timeout_s,
             signup_credits=settings.signup_credits,
         )
-        return context, engine
-
-    async def _refuse_unsafe(self, context: Context) -> None:
-        """Not ready is not a reason to stop; but say at once why no traffic will come."""
-        for missing in await context.missing():
-            log.error("not_ready", missing=missing)
 
     async def _listen(self, context: Context, stack: AsyncExitStack) -> str:
         settings = self._settings
@@ -187,7 +202,12 @@ class Daemon:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise ListenError(
+                f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}): set PEDRO_HOST and PEDRO_PORT."
+            ) from None
         port = runner.addresses[0][1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
 

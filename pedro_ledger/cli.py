@@ -4,12 +4,15 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from pedro_ledger import __version__
 from pedro_ledger.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from pedro_ledger.app import Running
 
 T = TypeVar("T")
 cli = typer.Typer(
@@ -49,6 +52,7 @@ def settings_or_fail(config: Path | None, **overrides: Any) -> Settings:
 
 def run(job: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine on uvloop; what is expected to go wrong ends in one line."""
+    from pedro_ledger.app import ListenError  # noqa: PLC0415
     from pedro_ledger.embedded import EmbeddedError  # noqa: PLC0415
     from pedro_ledger.ledger.errors import Unavailable  # noqa: PLC0415
     from pedro_ledger.store.dsn import DatabaseUrlError  # noqa: PLC0415
@@ -61,12 +65,10 @@ def run(job: Coroutine[Any, Any, T]) -> T:
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(job)
-    except (DatabaseUrlError, EmbeddedError, MigrationError) as error:
+    except (DatabaseUrlError, EmbeddedError, ListenError, MigrationError) as error:
         fail(str(error))
     except Unavailable as error:
         fail(f"{error.detail} ({error.facts.get('reason', 'no answer')}) Check DATABASE_URL and that the server runs.")
-    except OSError as error:
-        fail(f"{error.strerror or error}. Is another daemon on this port? Set PEDRO_PORT or --port.")
 
 
 @cli.callback(invoke_without_command=True)
@@ -95,16 +97,17 @@ def serve(
     run(job())
 
 
-def _announce(address: str, key: str, key_file: Path | None) -> None:
-    shown = key if key_file is not None else "$PEDRO_API_KEY" if key else "<a key of yours>"
-    lines = [f"listening on {address}"]
-    if key_file is not None:
-        lines.append(f"key          {key}   (kept in {key_file})")
-    lines += [
-        "try          curl -s " + address + "/v1/users -H 'Authorization: Bearer " + shown + "' \\",
-        '                  -H \'Content-Type: application/json\' -d \'{"clerkId": "user_1", "email": "ana@example.com"}\'',
-    ]
-    typer.echo("\n".join(lines))
+def _announce(running: "Running") -> None:
+    if running.key_file is not None:
+        shown = running.key
+        typer.echo(f"key           {shown}   (kept in {running.key_file})")
+    else:
+        shown = "$PEDRO_API_KEY" if running.key else "<your key>"
+    typer.echo(f"listening on  {running.address}")
+    typer.echo(
+        f"try           curl -s {running.address}/v1/users -H 'Authorization: Bearer {shown}' "
+        """-H 'Content-Type: application/json' -d '{"clerkId": "user_ana", "email": "ana@example.com"}'"""
+    )
     sys.stdout.flush()
 
 

@@ -64,7 +64,9 @@ async def audit_share(
                 row = await connection.fetchrow(_SQL[name], share.after, share.upto)
                 if row is not None:
                     problems.append(Problem(row["user_id"], row.get("seq"), what))
-            return ShareReport(users, entries, sorted(problems, key=lambda found: (found.user_id, found.seq or 0)))
+            return ShareReport(
+                users, entries, sorted(problems, key=lambda found: (found.user_id, found.seq is None, found.seq))
+            )
     finally:
         connection.terminate()
 

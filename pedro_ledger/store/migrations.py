@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from pedro_ledger.store.database import Connection, Database
+from pedro_ledger.store.database import Connection, Database, unavailable
 from pedro_ledger.store.sqlfiles import SqlFiles, sql_folder
 
 _SQL = SqlFiles("migrations")
@@ -65,7 +65,8 @@ def migration_files() -> list[Migration]:
 
 async def pending(database: Database) -> list[Migration]:
     """What `migrate` would do, without doing it."""
-    connection = await database.connect()
+    with unavailable():
+        connection = await database.connect()
     try:
         return plan(migration_files(), await _applied(connection))
     finally:
@@ -74,7 +75,8 @@ async def pending(database: Database) -> list[Migration]:
 
 async def migrate(database: Database) -> list[Step]:
     """Do what is pending. Safe beside other processes that do the same. Raises `MigrationError`."""
-    connection = await database.connect()
+    with unavailable():
+        connection = await database.connect()
     try:
         await connection.execute(
             "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', $1, false)",

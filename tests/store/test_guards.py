@@ -1,0 +1,87 @@
+"""What the database refuses, whoever asks; and what the app may go on doing."""
+
+import asyncpg
+import pytest
+
+from pedro_ledger.store.database import Connection
+from tests.support.client import Api
+
+REFUSED = {
+    "change a balance": """UPDATE "CreditBalance" SET "creditsRemaining" = 5 WHERE "userId" = '{user}'""",
+    "decrement a balance": """UPDATE "CreditBalance" SET "creditsRemaining" = "creditsRemaining" - 5""",
+    "upsert a balance": """INSERT INTO "CreditBalance" ("id","userId","clerkUserId","creditsRemaining","updatedAt")
+        VALUES ('x','{user}','y',5,now()) ON CONFLICT ("userId") DO UPDATE SET "creditsRemaining" = 5""",
+    "merge a balance": """MERGE INTO "CreditBalance" b USING (SELECT '{user}' AS u) s ON b."userId" = s.u
+        WHEN MATCHED THEN UPDATE SET "creditsRemaining" = 5""",
+    "delete a balance": """DELETE FROM "CreditBalance" WHERE "userId" = '{user}'""",
+    "give a balance to another": """UPDATE "CreditBalance" SET "userId" = 'other' WHERE "userId" = '{user}'""",
+    "rename a balance": """UPDATE "CreditBalance" SET "id" = 'other' WHERE "userId" = '{user}'""",
+    "truncate balances": """TRUNCATE "CreditBalance" CASCADE""",
+    "delete a user": """DELETE FROM "User" WHERE "id" = '{user}'""",
+    "rename a user": """UPDATE "User" SET "id" = 'other' WHERE "id" = '{user}'""",
+    "truncate users": """TRUNCATE "User" CASCADE""",
+    "add usage": """INSERT INTO "UsageHistory" ("id","userId","creditBalanceId","operationType","creditsUsed")
+        SELECT 'x', "userId", "id", 'AI_TEXT_CHAT', 1 FROM "CreditBalance" WHERE "userId" = '{user}'""",
+    "change usage": """UPDATE "UsageHistory" SET "creditsUsed" = 0""",
+    "delete usage": """DELETE FROM "UsageHistory" """,
+    "truncate usage": """TRUNCATE "UsageHistory" """,
+    "change an entry": """UPDATE pedro_ledger.entry SET credits = 0""",
+    "delete an entry": """DELETE FROM pedro_ledger.entry""",
+    "truncate entries": """TRUNCATE pedro_ledger.entry""",
+    "add an entry": """INSERT INTO pedro_ledger.entry SELECT user_id, seq + 1, id, kind, operation_type, credits, balance_after, 0,
+        NULL, NULL, NULL, NULL, 'x', fingerprint, actor, price, details, hash, created_at FROM pedro_ledger.entry""",
+    "change an account": """UPDATE pedro_ledger.account SET posted = 5""",
+    "open an account": """INSERT INTO pedro_ledger.account (user_id, tag, balance_id, posted) VALUES ('x', 'x', 'x', 5)""",
+    "delete an account": """DELETE FROM pedro_ledger.account""",
+    "truncate accounts": """TRUNCATE pedro_ledger.account""",
+}
+
+
+@pytest.mark.parametrize("statement", REFUSED.values(), ids=REFUSED.keys())
+async def test_direct_sql_is_refused_with_what_to_do_instead(api: Api, connection: Connection, statement: str) -> None:
+    user = await api.user(100)
+    await api.deduct(user, 1)
+    with pytest.raises(asyncpg.RestrictViolationError, match="pedro_ledger: "):
+        await connection.execute(statement.format(user=user))
+    assert await api.balance(user) == 99
+    assert (await api.deduct(user, 1)).json["creditsRemaining"] == 98
+
+
+async def test_even_the_daemons_permit_changes_no_history_and_breaks_no_bound(api: Api, connection: Connection) -> None:
+    user = await api.user(100)
+    await api.deduct(user, 1)
+    for statement, error in (
+        ("UPDATE pedro_ledger.entry SET credits = 0", asyncpg.RestrictViolationError),
+        ('DELETE FROM "UsageHistory"', asyncpg.RestrictViolationError),
+        ("DELETE FROM pedro_ledger.account", asyncpg.RestrictViolationError),
+        (f"DELETE FROM \"User\" WHERE id = '{user}'", asyncpg.RestrictViolationError),
+        ("UPDATE pedro_ledger.account SET posted = -1", asyncpg.CheckViolationError),
+        ("UPDATE pedro_ledger.account SET held = posted + 1", asyncpg.CheckViolationError),
+    ):
+        with pytest.raises(error):
+            async with connection.transaction():
+                await connection.execute("SELECT set_config('pedro_ledger.writer', 'on', true)")
+                await connection.execute(statement)
+
+
+async def test_the_permit_ends_with_its_transaction(api: Api, connection: Connection) -> None:
+    await api.user(100)
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('pedro_ledger.writer', 'on', true)")
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await connection.execute('UPDATE "CreditBalance" SET "creditsRemaining" = 5')
+
+
+async def test_what_the_app_does_itself_stays_allowed(api: Api, connection: Connection) -> None:
+    user = await api.user(100)
+    for statement in (
+        f"""UPDATE "User" SET "email" = 'new@example.com', "isActive" = false WHERE "id" = '{user}'""",
+        f"""UPDATE "CreditBalance" SET "lastSyncedAt" = now(), "creditsRemaining" = 100 WHERE "userId" = '{user}'""",
+        """INSERT INTO "User" ("id", "clerkId", "updatedAt") VALUES ('fresh', 'fresh', now())""",
+        """INSERT INTO "CreditBalance" ("id", "userId", "clerkUserId", "updatedAt") VALUES ('fresh', 'fresh', 'fresh', now())""",
+        """INSERT INTO "StorageObject" ("id","userId","clerkUserId","url","pathname","name","size","updatedAt")
+            VALUES ('s','fresh','fresh','u','p','n',1,now())""",
+        """DELETE FROM "User" WHERE "id" = 'fresh'""",
+    ):
+        await connection.execute(statement)
+    assert await connection.fetchval('SELECT count(*) FROM "CreditBalance"') == 1

@@ -1,0 +1,82 @@
+"""Databases for tests: a real server, a template made once, a clone for each test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+
+from pedro_ledger.embedded import EmbeddedPostgres
+from pedro_ledger.store.database import Database
+from pedro_ledger.store.dsn import parse_database_url
+from pedro_ledger.store.migrations import migrate
+from pedro_ledger.store.sqlfiles import sql_folder
+
+PG_BIN = os.environ.get("PEDRO_TEST_PG_BIN")
+_numbers = count(1)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that the unprivileged user of the server can reach; pytest's own is closed to it when tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="pedro-test-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class TestServer:
+    """One PostgreSQL server for a test run, with its templates."""
+
+    __test__ = False
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self.server = server
+
+    def url(self, database: str) -> str:
+        return self.server.url(database)
+
+    async def execute(self, *statements: str, database: str = "postgres") -> None:
+        connection = await asyncpg.connect(self.url(database))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def make_templates(self) -> None:
+        """`ledger_template` is migrated; `prisma_template` is a database as the app's Prisma makes it."""
+        await self.execute("CREATE DATABASE ledger_template", "CREATE DATABASE prisma_template")
+        await migrate(Database(parse_database_url(self.url("ledger_template"))))
+        await self.execute(app_ddl(), database="prisma_template")
+
+    async def clone(self, template: str) -> str:
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
+        return name
+
+    async def drop(self, name: str) -> None:
+        await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def app_ddl() -> str:
+    """What Prisma makes of the app's schema."""
+    return (sql_folder() / "app" / "prisma-ddl.sql").read_text()
+
+
+@contextmanager
+def running_server() -> Iterator[TestServer]:
+    """The server of the test run: the embedded one, or that of PEDRO_TEST_PG_BIN."""
+    with temporary_folder() as folder:
+        server = EmbeddedPostgres(folder, bin_dir=Path(PG_BIN) if PG_BIN else None, linger_s=0)
+        server.start()
+        try:
+            yield TestServer(server)
+        finally:
+            server.stop()

@@ -1,0 +1,85 @@
+"""Daemons as processes of their own, started as an operator starts them."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+from tests.support.client import API_KEY
+
+
+class Served(NamedTuple):
+    """A `pedro-ledger serve` that takes requests."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    printed: list[str]
+    seconds: float
+    """From the start of the process to its first request."""
+
+    async def end(self, signal_number: int) -> int:
+        if self.process.returncode is None:
+            self.process.send_signal(signal_number)
+        return await self.process.wait()
+
+
+def environment(**changes: str | None) -> dict[str, str]:
+    """This process's environment without settings, with those that are given."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PEDRO_") and name not in {"DATABASE_URL", "DIRECT_URL", "DATABASE_REPLICA_URL"}
+    }
+    return kept | {name: value for name, value in changes.items() if value is not None}
+
+
+async def command(*arguments: str, **variables: str | None) -> tuple[int, str, str]:
+    """Run `pedro-ledger` to its end: exit status, standard output, standard error."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pedro_ledger", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(**variables),
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def start(*arguments: str, **variables: str | None) -> Served:
+    """Start `pedro-ledger serve` and wait until it listens."""
+    started = perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pedro_ledger", "serve", "--port", "0", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        env=environment(**({"PEDRO_API_KEY": API_KEY} | variables)),
+    )  # fmt: skip
+    assert process.stdout is not None
+    printed: list[str] = []
+    async with asyncio.timeout(30):
+        while line := (await process.stdout.readline()).decode().rstrip("\n"):
+            printed.append(line)
+            if line.startswith("try "):
+                break
+    addresses = [line.split()[-1] for line in printed if line.startswith("listening on")]
+    assert addresses, f"serve ended with {await process.wait()}: {printed}"
+    return Served(process, addresses[0], printed, perf_counter() - started)
+
+
+@asynccontextmanager
+async def served(*arguments: str, **variables: str | None) -> AsyncIterator[Served]:
+    """A daemon for the length of a block; killed at its end if it still runs."""
+    daemon = await start(*arguments, **variables)
+    try:
+        yield daemon
+    finally:
+        if daemon.process.returncode is None:
+            daemon.process.kill()
+            await daemon.process.wait()
+
+
+def data_dir_of(folder: Path) -> dict[str, str]:
+    """The settings for an embedded server in `folder`."""
+    return {"PEDRO_DATA_DIR": str(folder)}
