@@ -1,0 +1,67 @@
+"""What is measured, and against what."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Target(StrEnum):
+    """What a row is run against; the rig starts it when the first row asks."""
+
+    ECHO = "echo"
+    DAEMON = "daemon"
+    REMOTE_DAEMON = "remote-daemon"
+    SIZE_DAEMON = "size-daemon"
+    FUNCTION = "function"
+    REMOTE_FUNCTION = "remote-function"
+    COPY = "copy"
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether it is a daemon of ours, which counts what it answers."""
+        return self in {Target.DAEMON, Target.REMOTE_DAEMON, Target.SIZE_DAEMON}
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    group: str
+    """What `--rows` calls it."""
+    target: Target
+    connections: int
+    what: str
+    is_hot: bool = False
+    """Whether one user takes the whole load."""
+    batch: int = 1
+    """Operations in a request, or in a transaction."""
+
+
+ROWS = (
+    Row("echo", "echo", Target.ECHO, 64, "bare JSON echo, the limit of one process"),
+    Row("single-64", "single", Target.DAEMON, 64, "durable deduct over HTTP, 2,000 users"),
+    Row("single-256", "single", Target.DAEMON, 256, "durable deduct over HTTP, 2,000 users"),
+    Row("hot", "hot", Target.DAEMON, 64, "durable deduct over HTTP, one user", is_hot=True),
+    Row("batch", "batch", Target.DAEMON, 6, "/v1/operations of 500", batch=500),
+    Row("function", "function", Target.FUNCTION, 64, "SQL function per request, 2,000 users"),
+    Row("function-hot", "function", Target.FUNCTION, 64, "SQL function per request, one user", is_hot=True),
+    Row("copy", "copy", Target.COPY, 1, "COPY of 500 rows a transaction into UsageHistory", batch=500),
+    Row("remote-single", "remote", Target.REMOTE_DAEMON, 64, "single, database 1 ms away"),
+    Row("remote-hot", "remote", Target.REMOTE_DAEMON, 64, "hot, database 1 ms away", is_hot=True),
+    Row("remote-function", "remote", Target.REMOTE_FUNCTION, 64, "function, database 1 ms away"),
+    Row("remote-function-hot", "remote", Target.REMOTE_FUNCTION, 64, "function hot, database 1 ms away", is_hot=True),
+    Row("size-single", "size", Target.SIZE_DAEMON, 64, "single in a large ledger"),
+)
+
+GROUPS = (*dict.fromkeys(row.group for row in ROWS), "cpu")
+_NEEDED = {"cpu": ("echo", "single"), "size": ("size", "single")}
+"""Rows that only mean something beside others."""
+
+
+def choose(groups: list[str]) -> tuple[Row, ...]:
+    """The rows of these groups, in the table's order. Raises `ValueError` that names a group that there is not."""
+    wanted: set[str] = set()
+    for group in groups:
+        if group not in GROUPS:
+            raise ValueError(f"--rows: there is no row {group!r}; there are {', '.join(GROUPS)}")
+        wanted.update(_NEEDED.get(group, (group,)))
+    return tuple(row for row in ROWS if row.group in wanted)
