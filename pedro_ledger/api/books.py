@@ -83,7 +83,6 @@ async def entry(request: web.Request, context: Context, caller: Caller) -> web.R
     return json_response(
         entry_json(row.user_id, row.entry, row.related_id)
         | {
-            "idempotencyKey": row.entry["idempotency_key"],
             "keyId": row.entry["actor"],
             "fingerprint": row.entry["fingerprint"][2:],
             "previousHash": row.previous_hash or "0" * 64,
@@ -107,6 +106,7 @@ def entry_json(user_id: str, row: Mapping[str, Any], related_id: str | None) -> 
         "heldAfter": row["held_after"],
         "relatedEntryId": related_id,
         "source": row["source"],
+        "idempotencyKey": row["idempotency_key"],
         "price": row["price"],
         "details": orjson.loads(row["details"]) if row["details"] else None,
         "timestamp": time_text(datetime.fromisoformat(row["created_at"])),
