@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -72,10 +72,9 @@ class Requests:
 
     def next(self) -> tuple[bytes, int] | None:
         """A request and how many operations it holds."""
-        if self._in_turn is None:
-            pieces = random.choices(self._pieces, k=self._batch)  # noqa: S311 - no secret
-        else:
-            pieces = [piece for piece, _ in zip(self._in_turn, range(self._batch), strict=False)]
+        in_turn = self._in_turn
+        drawn = random.choices(self._pieces, k=self._batch) if in_turn is None else islice(in_turn, self._batch)  # noqa: S311
+        pieces = list(drawn)
         if not pieces:
             return None
         if self._batch == 1:
