@@ -9,6 +9,10 @@ from pedro_ledger.engine.submission import Submission
 from pedro_ledger.ledger.errors import Overloaded
 
 
+SPARE_MAILBOXES_MAX = 1024
+"""A resting actor gives its empty mailbox back: making one costs more than all the rest of a delivery."""
+
+
 class ActorRegistry:
     """Every actor by each ref that it is known by; the least recently used at rest leave first."""
 
@@ -16,6 +20,7 @@ class ActorRegistry:
         self._actors: OrderedDict[str, UserActor] = OrderedDict()
         self._accounts_max = accounts_max
         self._mailbox_size_max = mailbox_size_max
+        self._spare: list[Mailbox] = []
         self.active: dict[UserActor, None] = {}
         """Actors that are not resting, in the order in which they woke."""
 
@@ -31,7 +36,7 @@ class ActorRegistry:
             self._actors.move_to_end(ref)
         mailbox = actor.mailbox
         if mailbox is None:
-            mailbox = actor.mailbox = Mailbox(self._mailbox_size_max)
+            mailbox = actor.mailbox = self._spare.pop() if self._spare else Mailbox(self._mailbox_size_max)
         try:
             mailbox.put_nowait(submission)
         except QueueFull:
@@ -46,6 +51,8 @@ class ActorRegistry:
     def rest(self, actor: UserActor) -> None:
         """The actor has nothing left to do: give back its mailbox; forget it altogether if it never had an account."""
         actor.phase = Phase.RESTING
+        if actor.mailbox is not None and len(self._spare) < SPARE_MAILBOXES_MAX:
+            self._spare.append(actor.mailbox)
         actor.mailbox = None
         actor.put_back = None
         if actor.originals:
