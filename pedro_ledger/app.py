@@ -17,7 +17,7 @@ from aiohttp import web
 from pedro_ledger import __version__
 from pedro_ledger.api.auth import KeyRing
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.server import make_app
+from pedro_ledger.api.server import make_server
 from pedro_ledger.embedded import EmbeddedPostgres
 from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.metrics import Metrics
@@ -200,14 +200,8 @@ class Daemon:
 
     async def _listen(self, context: Context, stack: AsyncExitStack) -> str:
         settings = self._settings
-        app = make_app(context, access_log=settings.access_log, body_bytes_max=settings.body_bytes_max)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=settings.shutdown_grace_s,
-            keepalive_timeout=75,
-        )
+        server = make_server(context, access_log=settings.access_log, body_bytes_max=settings.body_bytes_max)
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.shutdown_grace_s)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)

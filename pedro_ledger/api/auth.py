@@ -58,7 +58,7 @@ class KeyRing:
         """Take these keys beside the fixed ones, and no others any more."""
         self._callers = {**callers, **self._fixed}
 
-    def authenticate(self, request: web.Request) -> Caller:
+    def authenticate(self, request: web.BaseRequest) -> Caller:
         """The caller of a request. Raises the problem 401 `unauthorized`."""
         header = request.headers.get("Authorization", "")
         if header[:7].lower() == "bearer ":

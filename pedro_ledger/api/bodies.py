@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from pedro_ledger.api.problems import Problem, body_too_large
+from pedro_ledger.api.requests import Request
 from pedro_ledger.api.schemas import Body
 from pedro_ledger.ledger.errors import UserNotFound
 
@@ -22,7 +23,7 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 
-async def read_body(request: web.Request, *, timeout_s: float, bytes_max: int) -> bytes:
+async def read_body(request: Request, *, timeout_s: float, bytes_max: int) -> bytes:
     """The whole body. Raises the problems 408 when it does not come in time and 413 when it is too large."""
     if request.content_length is not None and request.content_length > bytes_max:
         raise body_too_large(bytes_max)
@@ -95,7 +96,7 @@ def details_text(details: Mapping[str, Any] | None) -> str | None:
     return orjson.dumps(details, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def idempotency_key(request: web.Request) -> str:
+def idempotency_key(request: Request) -> str:
     """The request's `Idempotency-Key`. Raises the problems 400 `idempotency_key_required` and `idempotency_key_invalid`."""
     keys = request.headers.getall("Idempotency-Key", ())
     if not keys:
@@ -117,15 +118,15 @@ def idempotency_key(request: web.Request) -> str:
     return keys[0]
 
 
-def user_ref(request: web.Request) -> str:
+def user_ref(request: Request) -> str:
     """The `{user}` of the path. Raises `UserNotFound` for what can be no user's name."""
-    ref = request.match_info["user"]
+    ref = request.path_values["user"]
     if len(ref) > 255 or not ref.isprintable():
         raise UserNotFound("There is no such user.")
     return ref
 
 
-def query(request: web.Request, *names: str) -> dict[str, str]:
+def query(request: Request, *names: str) -> dict[str, str]:
     """The query's parameters. Raises the problem 400 `invalid_query` for one that the call does not take, or takes once."""
     given: dict[str, str] = {}
     for name, value in request.query.items():

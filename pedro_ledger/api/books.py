@@ -7,16 +7,16 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from pedro_ledger.api.auth import Caller
 from pedro_ledger.api.bodies import query, query_limit, query_time, user_ref
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.paging import cursor_of, place_of, seq_of
 from pedro_ledger.api.problems import Problem
 from pedro_ledger.api.rendering import json_response, page, time_text
+from pedro_ledger.api.requests import Request
 from pedro_ledger.ledger.errors import EntryNotFound, UserNotFound
 
 
-async def balance(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def balance(request: Request, context: Context) -> web.Response:
     """Where a user stands."""
     query(request)
     ref = user_ref(request)
@@ -35,7 +35,7 @@ async def balance(request: web.Request, context: Context, caller: Caller) -> web
     )
 
 
-async def usage(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def usage(request: Request, context: Context) -> web.Response:
     """The app's usage rows of a user, newest first."""
     given = query(request, "operationType", "from", "to", "limit", "cursor")
     if "operationType" in given:
@@ -54,7 +54,7 @@ async def usage(request: web.Request, context: Context, caller: Caller) -> web.R
     return page([_usage_json(dict(row)) for row in rows[:limit]], more)
 
 
-async def statement(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def statement(request: Request, context: Context) -> web.Response:
     """A user's entries of every kind in order of seq, each with the balance after it."""
     given = query(request, "from", "to", "order", "limit", "cursor")
     limit = query_limit(given)
@@ -73,10 +73,10 @@ async def statement(request: web.Request, context: Context, caller: Caller) -> w
     return page([entry_json(user_id, row.entry, row.related_id) for row in rows[:limit]], more)
 
 
-async def entry(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def entry(request: Request, context: Context) -> web.Response:
     """One entry with its refunds, where its price was found, and its place in the hash chain."""
     query(request)
-    entry_id = request.match_info["entry"]
+    entry_id = request.path_values["entry"]
     row = await context.entries.entry(entry_id)
     if row is None:
         raise EntryNotFound("There is no such entry.")

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from aiohttp import web
-
 from pedro_ledger.api.auth import KeyRing
 from pedro_ledger.api.bodies import parse_json, read_body
 from pedro_ledger.api.problems import Problem
+from pedro_ledger.api.requests import Request
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.metrics import Metrics
@@ -47,7 +46,7 @@ class Context:
         self._body_bytes_max = body_bytes_max
         self._body_timeout_s = body_timeout_s
 
-    async def json(self, request: web.Request) -> Any:
+    async def json(self, request: Request) -> Any:
         """The request's body as JSON. Raises problems for what is too large, too slow or not JSON."""
         return parse_json(await read_body(request, timeout_s=self._body_timeout_s, bytes_max=self._body_bytes_max))
 

@@ -10,6 +10,7 @@ from pedro_ledger.api.bodies import details_text, idempotency_key, invalid_body,
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.problems import Problem, problem_of
 from pedro_ledger.api.rendering import json_response, receipt_json
+from pedro_ledger.api.requests import Request
 from pedro_ledger.api.schemas import (
     BatchBody,
     BatchDeduct,
@@ -26,28 +27,28 @@ from pedro_ledger.ledger.operations import Deduct, Grant, Operation, Refund
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 
-async def deduct(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def deduct(request: Request, context: Context) -> web.Response:
     """Take credits from a user."""
     key = idempotency_key(request)
     body = parse(DeductBody, await context.json(request))
-    return await _submit(request, context, deduct_of(context, caller, key, body))
+    return await _submit(request, context, deduct_of(context, request.caller, key, body))
 
 
-async def refund(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def refund(request: Request, context: Context) -> web.Response:
     """Give credits back to a user."""
     key = idempotency_key(request)
     body = parse(RefundBody, await context.json(request))
-    return await _submit(request, context, refund_of(context, caller, key, body))
+    return await _submit(request, context, refund_of(context, request.caller, key, body))
 
 
-async def grant(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def grant(request: Request, context: Context) -> web.Response:
     """Bring credits in for a user."""
     key = idempotency_key(request)
     body = parse(GrantBody, await context.json(request))
-    return await _submit(request, context, grant_of(caller, key, body))
+    return await _submit(request, context, grant_of(request.caller, key, body))
 
 
-async def operations(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def operations(request: Request, context: Context) -> web.Response:
     """Apply many operations, each with an answer of its own."""
     body = parse(BatchBody, await context.json(request))
     results: list[Any] = [None] * len(body.operations)
@@ -55,7 +56,7 @@ async def operations(request: web.Request, context: Context, caller: Caller) -> 
     places: list[int] = []
     for place, raw in enumerate(body.operations):
         try:
-            asked.append(batch_operation(context, caller, raw))
+            asked.append(batch_operation(context, request.caller, raw))
             places.append(place)
         except Problem as problem:
             results[place] = {"status": problem.status, "error": problem.body()}
@@ -125,7 +126,7 @@ def batch_operation(context: Context, caller: Caller, raw: Any) -> tuple[str, Op
         raise invalid_body(error) from None
 
 
-async def _submit(request: web.Request, context: Context, operation: Operation) -> web.Response:
+async def _submit(request: Request, context: Context, operation: Operation) -> web.Response:
     answer = await context.engine.submit(user_ref(request), operation)
     headers = REPLAYED if answer.replayed else None
     if answer.error is not None:

@@ -5,16 +5,16 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import web
 
-from pedro_ledger.api.auth import Caller
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.rendering import json_response, time_text
+from pedro_ledger.api.requests import Request
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.metrics import CONTENT_TYPE
 
 log = structlog.get_logger(__name__)
 
 
-async def health(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def health(request: Request, context: Context) -> web.Response:
     """As the app's own health route answered."""
     try:
         await context.health.ping()
@@ -24,12 +24,12 @@ async def health(request: web.Request, context: Context, caller: Caller) -> web.
     return json_response({"status": "healthy", "timestamp": time_text(datetime.now(UTC))})
 
 
-async def livez(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def livez(request: Request, context: Context) -> web.Response:
     """The event loop turns."""
     return json_response({"status": "live"})
 
 
-async def readyz(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def readyz(request: Request, context: Context) -> web.Response:
     """Whether to send traffic here, else what is missing."""
     missing = await context.missing()
     if missing:
@@ -37,13 +37,13 @@ async def readyz(request: web.Request, context: Context, caller: Caller) -> web.
     return json_response({"status": "ready"})
 
 
-async def metrics(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def metrics(request: Request, context: Context) -> web.Response:
     """Prometheus text."""
     context.observe()
     return web.Response(body=context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
-async def openapi(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def openapi(request: Request, context: Context) -> web.Response:
     """This API, described in OpenAPI 3.1."""
     from pedro_ledger.api.openapi import describe  # noqa: PLC0415 - it reads the route table, which names this handler
 

@@ -77,18 +77,6 @@ def problem_of(error: ledger.LedgerError) -> Problem:
 def problem_of_aiohttp(error: web.HTTPException) -> Problem:
     """The problem for what aiohttp itself refuses."""
     match error:
-        case web.HTTPNotFound():
-            return Problem(404, "not_found", "No such resource", "No route has this path. /openapi.json lists them.")
-        case web.HTTPMethodNotAllowed():
-            allowed = sorted(error.allowed_methods)
-            return Problem(
-                405,
-                "method_not_allowed",
-                "Method not allowed",
-                f"This path answers to {', '.join(allowed)}.",
-                headers={"Allow": ", ".join(allowed)},
-                allowed=allowed,
-            )
         case web.HTTPRequestEntityTooLarge():
             return body_too_large(None)
         case _:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 from aiohttp import web
 
 from pedro_ledger.api import books, credits, operating, users
-from pedro_ledger.api.auth import Caller, Scope
+from pedro_ledger.api.auth import Scope
 from pedro_ledger.api.context import Context
+from pedro_ledger.api.requests import Request
 from pedro_ledger.api.schemas import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
 
-Handler = Callable[[web.Request, Context, Caller], Awaitable[web.Response]]
+Handler = Callable[[Request, Context], Awaitable[web.Response]]
 PUBLIC = None
 """Declared by routes that need no key."""
 

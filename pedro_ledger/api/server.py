@@ -1,17 +1,23 @@
-"""The aiohttp application: the route table, wrapped once in authentication, request ids, counting and error rendering."""
+"""The HTTP server: every request is routed, authenticated, counted and answered in the contract's shape, in one place.
+
+It stands on aiohttp's low-level server. Its applications, routers and middlewares would each add a call to every request,
+and our route table already says all that they would have to be told.
+"""
 
 import re
 from itertools import count
 from secrets import token_hex
+from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from pedro_ledger.api.auth import Caller
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.problems import Problem, internal_error, problem_of, problem_of_aiohttp, render
-from pedro_ledger.api.routes import ROUTES, Route
+from pedro_ledger.api.requests import Request
+from pedro_ledger.api.router import Router
+from pedro_ledger.api.routes import ROUTES
 from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.logs import request_id as current_request_id
 
@@ -19,41 +25,47 @@ log = structlog.get_logger(__name__)
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NOBODY = Caller("nobody", frozenset())
+KEEP_ALIVE_S = 75.0
 
 
-def make_app(context: Context, *, access_log: bool = False, body_bytes_max: int = 1024**2) -> web.Application:
-    """The application with every route of the table."""
-    app = web.Application(middlewares=[boundary(context, access_log=access_log)], client_max_size=body_bytes_max)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, _bind(route, context))
-    return app
+def make_server(context: Context, *, access_log: bool, body_bytes_max: int) -> web.Server:
+    """The server, to be run by aiohttp's `ServerRunner`."""
+    door = Door(context, access_log=access_log)
+
+    def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
+        return Request(message, payload, protocol, writer, task, door.loop, client_max_size=body_bytes_max)
+
+    return _Server(door.answer, request_factory=request_of, access_log=None, keepalive_timeout=KEEP_ALIVE_S)
 
 
-def _bind(route: Route, context: Context) -> Handler:
-    handler, scope, keys = route.handler, route.scope, context.keys
+class Door:
+    """What stands between a connection and the handlers."""
 
-    async def call(request: web.Request) -> web.StreamResponse:
-        if scope is None:
-            return await handler(request, context, _NOBODY)
-        caller = keys.authenticate(request)
-        caller.require(scope)
-        return await handler(request, context, caller)
+    def __init__(self, context: Context, *, access_log: bool) -> None:
+        self.loop = context.engine.loop
+        self._context = context
+        self._access_log = access_log
+        self._router = Router(ROUTES)
+        self._prefix, self._numbers = token_hex(6), count(1)
 
-    return call
-
-
-def boundary(context: Context, *, access_log: bool) -> Middleware:
-    """The one middleware: whatever happens inside, the caller gets an answer in the contract's shape, with a request id."""
-    prefix, numbers = token_hex(6), count(1)
-    count_request = context.metrics.request
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Whatever happens inside, the caller gets an answer in the contract's shape, with a request id."""
+        assert isinstance(request, Request), "the server makes our requests"
         sent = request.headers.get("X-Request-Id")
-        request_id = sent if sent is not None and _SANE_REQUEST_ID.fullmatch(sent) else f"{prefix}-{next(numbers)}"
+        is_sane = sent is not None and _SANE_REQUEST_ID.fullmatch(sent) is not None
+        request_id = sent if sent is not None and is_sane else f"{self._prefix}-{next(self._numbers)}"
         current_request_id.set(request_id)
+        method, template = "other", "unmatched"
+        response: web.StreamResponse
         try:
-            response = await handler(request)
+            route, request.path_values = self._router.find(request.method, request.raw_path)
+            method, template = route.method, route.path
+            if route.scope is None:
+                request.caller = _NOBODY
+            else:
+                request.caller = self._context.keys.authenticate(request)
+                request.caller.require(route.scope)
+            response = await route.handler(request, self._context)
         except Problem as problem:
             response = render(problem)
         except LedgerError as error:
@@ -61,18 +73,37 @@ def boundary(context: Context, *, access_log: bool) -> Middleware:
         except web.HTTPException as error:
             response = render(problem_of_aiohttp(error))
         except Exception:
-            log.exception("internal_error", method=request.method, route=_template(request))
+            log.exception("internal_error", method=method, route=template)
             response = render(internal_error())
         response.headers["X-Request-Id"] = request_id
-        template = _template(request)
-        count_request(request.method if template != "unmatched" else "other", template, response.status)
-        if access_log:
-            log.info("request", method=request.method, route=template, status=response.status)
+        self._context.metrics.request(method, template, response.status)
+        if self._access_log:
+            log.info("request", method=method, route=template, status=response.status)
         return response
 
-    return middleware
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
 
 
-def _template(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "unmatched"
+class _Connection(web.RequestHandler):
+    """A connection whose malformed requests are told so in the contract's shape too."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP request; the connection ends with it."""
+        self.force_close()
+        if status >= 500 or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        problem = Problem(status, "malformed_request", "Malformed request", "This is no HTTP request that can be read.")
+        response = render(problem)
+        response.force_close()
+        return response

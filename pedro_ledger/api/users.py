@@ -5,17 +5,17 @@ from typing import Any
 
 from aiohttp import web
 
-from pedro_ledger.api.auth import Caller
 from pedro_ledger.api.bodies import parse, query, query_bool, query_limit, user_ref
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.paging import cursor_of, place_of
 from pedro_ledger.api.rendering import json_response, page, time_text
+from pedro_ledger.api.requests import Request
 from pedro_ledger.api.schemas import UserBody, UserChange
 from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.store.users import UNSET, UserRow
 
 
-async def upsert(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def upsert(request: Request, context: Context) -> web.Response:
     """Make a user with the signup grant, or bring one up to date."""
     body = parse(UserBody, await context.json(request))
     sent = body.model_fields_set
@@ -24,17 +24,17 @@ async def upsert(request: web.Request, context: Context, caller: Caller) -> web.
         body.email if "email" in sent else UNSET,
         body.name if "name" in sent else UNSET,
         signup_credits=context.signup_credits,
-        actor=caller.key_id,
+        actor=request.caller.key_id,
     )
     return await _answer(context, user_id, 201 if is_new else 200)
 
 
-async def read(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def read(request: Request, context: Context) -> web.Response:
     """One user with balance and newest usage."""
     return await _answer(context, await context.user_id(user_ref(request)), 200)
 
 
-async def change(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def change(request: Request, context: Context) -> web.Response:
     """Change a user's email, name or whether it is active."""
     body = parse(UserChange, await context.json(request))
     user_id = await context.user_id(user_ref(request))
@@ -48,7 +48,7 @@ async def change(request: web.Request, context: Context, caller: Caller) -> web.
     return await _answer(context, user_id, 200)
 
 
-async def list_page(request: web.Request, context: Context, caller: Caller) -> web.Response:
+async def list_page(request: Request, context: Context) -> web.Response:
     """Users, newest first."""
     given = query(request, "isActive", "email", "limit", "cursor")
     limit = query_limit(given)

@@ -53,13 +53,13 @@ class Engine:
         clock: WallClock,
         limits: EngineLimits,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._monotonic: Callable[[], float] = self._loop.time
+        self.loop = asyncio.get_running_loop()
+        self._monotonic: Callable[[], float] = self.loop.time
         self._limits = limits
         self._meter = meter
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
-        self.crashed: asyncio.Future[BaseException] = self._loop.create_future()
+        self.crashed: asyncio.Future[BaseException] = self.loop.create_future()
         """Done when a part of the engine died; the daemon must stop then, for nobody would answer any more."""
         self.in_flight = 0
         """Operations that have no answer yet."""
@@ -82,7 +82,7 @@ class Engine:
         """Start the lanes, the loader and the sweeper."""
         runs = [self.committer.run_lane for _ in range(self._limits.commit_lanes)]
         for run in (*runs, self.loader.run, self.sweeper.run):
-            task = self._loop.create_task(run(), name=run.__qualname__)
+            task = self.loop.create_task(run(), name=run.__qualname__)
             task.add_done_callback(self._note_crash)
             self._tasks.append(task)
 
@@ -93,7 +93,7 @@ class Engine:
     def submit(self, ref: str, operation: Operation) -> asyncio.Future[Answer]:
         """Hand one operation to the user that `ref` names. Raises `Overloaded` or `Unavailable` when it cannot be taken."""
         self._admit(1)
-        future: asyncio.Future[Answer] = self._loop.create_future()
+        future: asyncio.Future[Answer] = self.loop.create_future()
         now = self._monotonic()
         self._deliver(ref, Submission(operation, now + self._limits.operation_timeout_s, self, future), now)
         return future
@@ -103,7 +103,7 @@ class Engine:
         if not asked:
             return []
         self._admit(len(asked))
-        future: asyncio.Future[Sequence[Answer | None]] = self._loop.create_future()
+        future: asyncio.Future[Sequence[Answer | None]] = self.loop.create_future()
         gathering = Gathering(len(asked), future)
         now = self._monotonic()
         deadline = now + self._limits.operation_timeout_s

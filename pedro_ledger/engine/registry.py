@@ -8,7 +8,6 @@ from pedro_ledger.engine.mailbox import Mailbox
 from pedro_ledger.engine.submission import Submission
 from pedro_ledger.ledger.errors import Overloaded
 
-
 SPARE_MAILBOXES_MAX = 1024
 """A resting actor gives its empty mailbox back: making one costs more than all the rest of a delivery."""
 
