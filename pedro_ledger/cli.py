@@ -10,6 +10,7 @@ import typer
 
 from pedro_ledger import __version__
 from pedro_ledger.bench.command import bench
+from pedro_ledger.replay.command import replay
 from pedro_ledger.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -135,54 +136,5 @@ def verify(config: Config = None, as_json: AsJson = False) -> None:
     raise typer.Exit(run(command.main(settings, as_json=as_json)))
 
 
-@cli.command()
-def replay(
-    file: Annotated[Path, typer.Argument(help="The Azure LLM inference trace (CSV), or NDJSON.")],
-    url: Annotated[str, typer.Option(help="The daemon.")] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str | None, typer.Option(help="An API key; else PEDRO_API_KEY, else the one that serve made.")
-    ] = None,
-    users: Annotated[int, typer.Option(min=1, help="Users to deal the requests out to.")] = 1000,
-    zipf: Annotated[float, typer.Option(min=0, help="How unevenly: 0 is evenly, 1 makes some users hot.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the deal; the same seed deals the same.")] = 1,
-    operation_type: Annotated[str, typer.Option(help="Where the trace names none.")] = "AI_TEXT_CHAT",
-    credits_per_1k_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Price by tokens, rounded up; else the daemon's feature costs.")
-    ] = None,
-    top_up: Annotated[int, typer.Option(min=0, help="Credits for a user who runs dry; 0 leaves them refused.")] = 1000,
-    limit: Annotated[int | None, typer.Option(min=1, help="Replay so many requests only.")] = None,
-    run_id: Annotated[
-        str | None, typer.Option(help="Names the run's keys: the same run again moves nothing twice.")
-    ] = None,
-    speed: Annotated[
-        float, typer.Option(min=0, help="0: as fast as it goes; else a multiple of the trace's time.")
-    ] = 0,
-    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Requests under way at once.")] = 64,
-    as_json: AsJson = False,
-) -> None:
-    """Drive a daemon with a usage trace and compare the books; exit 1 when they disagree."""
-    from pedro_ledger.replay import command  # noqa: PLC0415
-    from pedro_ledger.replay.driver import ReplayError  # noqa: PLC0415
-    from pedro_ledger.replay.trace import TraceError  # noqa: PLC0415
-
-    settings = settings_or_fail(None)
-    try:
-        plan = command.plan_of(
-            command.read(file, limit),
-            run_id=run_id,
-            users=users,
-            exponent=zipf,
-            seed=seed,
-            operation_type=operation_type,
-            credits_per_1k_tokens=credits_per_1k_tokens,
-            top_up=top_up,
-            speed=speed,
-            concurrency=concurrency,
-        )
-        status = run(command.main(file, url, command.find_key(key, settings.data_dir), plan, as_json=as_json))
-    except (ReplayError, TraceError) as error:
-        fail(str(error))
-    raise typer.Exit(status)
-
-
+cli.command()(replay)
 cli.command()(bench)
