@@ -18,7 +18,7 @@ from pedro_ledger.bench.rig import Rig
 from pedro_ledger.bench.rows import ROWS, Row, Target
 from pedro_ledger.bench.suite import OWN, Plan, Report, run_rows
 
-WIDTH = 110
+WIDTH = 124
 
 
 @dataclass(frozen=True, slots=True)
