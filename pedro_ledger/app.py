@@ -47,8 +47,6 @@ class Databases(NamedTuple):
     primary: Database
     direct: Database
     """The primary without a pooler between, for what needs a session."""
-    replica: Database
-    """For reads that may lag; the primary where none is set."""
     is_embedded: bool
 
 
@@ -60,11 +58,10 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
             server = EmbeddedPostgres(settings.data_dir)
             url = await asyncio.to_thread(server.start)
             stack.push_async_callback(asyncio.to_thread, server.stop)
-            direct_url = replica_url = None
+            direct_url = None
         else:
             url = settings.database_url.get_secret_value()
             direct_url = settings.direct_url and settings.direct_url.get_secret_value()
-            replica_url = settings.database_replica_url and settings.database_replica_url.get_secret_value()
 
         def database(text: str, name: str) -> Database:
             return Database(
@@ -75,8 +72,7 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
 
         primary = database(url, "DATABASE_URL")
         direct = database(direct_url, "DIRECT_URL") if direct_url else primary
-        replica = database(replica_url, "DATABASE_REPLICA_URL") if replica_url else primary
-        yield Databases(primary, direct, replica, settings.database_url is None)
+        yield Databases(primary, direct, settings.database_url is None)
 
 
 def api_key_of(settings: Settings, *, make: bool) -> tuple[str, Path | None]:
@@ -163,9 +159,8 @@ class Daemon:
 
     async def _build(self, databases: Databases, key: str, stack: AsyncExitStack) -> Context:
         settings = self._settings
-        for database in {databases.primary, databases.replica}:
-            await database.open()
-            stack.push_async_callback(database.close)
+        await databases.primary.open()
+        stack.push_async_callback(databases.primary.close)
         metrics = Metrics()
         writer = BatchWriter(databases.primary, commit_timeout_s=settings.commit_timeout_s)
         stack.push_async_callback(writer.close)

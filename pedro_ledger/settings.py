@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "PEDRO_"
-UNPREFIXED = ("database_url", "direct_url", "database_replica_url")
+UNPREFIXED = ("database_url", "direct_url")
 
 
 class SettingsError(Exception):
@@ -37,11 +37,6 @@ class Settings(BaseSettings):
         None,
         validation_alias="DIRECT_URL",
         description="The same server without a pooler between, for migrations.",
-    )
-    database_replica_url: SecretStr | None = Field(
-        None,
-        validation_alias="DATABASE_REPLICA_URL",
-        description="A streaming replica for statements and reports.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
