@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from pedro_ledger.app import open_databases
+from pedro_ledger.logs import configure_logs
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.audit import Share, ShareReport, audit_share, shares_of
 from pedro_ledger.store.database import Database
@@ -80,4 +81,5 @@ async def _in_processes(
 
 
 def _audit_in_process(url: DatabaseUrl, share: Share) -> ShareReport:
+    configure_logs("error", "auto")
     return asyncio.run(audit_share(Database(url), share))

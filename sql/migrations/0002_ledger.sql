@@ -167,8 +167,9 @@ ALTER TABLE public."CreditBalance" SET (fillfactor = 70, autovacuum_vacuum_scale
 DO $$
 BEGIN
     IF current_setting('server_version_num')::int >= 180000 THEN
-        ALTER TABLE public."UsageHistory" ALTER CONSTRAINT "UsageHistory_userId_fkey" NOT ENFORCED;
-        ALTER TABLE public."UsageHistory" ALTER CONSTRAINT "UsageHistory_creditBalanceId_fkey" NOT ENFORCED;
+        -- As text: older servers do not know the words, and would refuse the whole block.
+        EXECUTE 'ALTER TABLE public."UsageHistory" ALTER CONSTRAINT "UsageHistory_userId_fkey" NOT ENFORCED';
+        EXECUTE 'ALTER TABLE public."UsageHistory" ALTER CONSTRAINT "UsageHistory_creditBalanceId_fkey" NOT ENFORCED';
     END IF;
 END
 $$;

@@ -1,0 +1,72 @@
+"""A store of a few lines that does as it is told, for the engine's own rules; what meets PostgreSQL is tested on PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pedro_ledger.engine.engine import Engine, EngineLimits
+from pedro_ledger.ledger.account import Account, Loaded, Wanted
+from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.ledger.operations import Deduct
+from pedro_ledger.ledger.units import APPLIED, Outcome, Unit
+from pedro_ledger.metrics import Metrics
+
+AnyUnit = Unit[Any]
+
+
+class Store:
+    """Applies everything, unless `script` says otherwise for the next commit; keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[AnyUnit]] = []
+        self.settled: list[list[AnyUnit]] = []
+        self.loads: list[list[str]] = []
+        self.script: list[Callable[[Sequence[AnyUnit]], list[Outcome]]] = []
+        self.settle_script: list[Callable[[Sequence[AnyUnit]], list[Outcome]]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.strangers: set[str] = set()
+        self.is_away = False
+
+    async def load(self, wanted: Sequence[Wanted]) -> dict[str, Loaded]:
+        self.loads.append([want.ref for want in wanted])
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise Unavailable("away")
+        return {
+            want.ref: Loaded(account(want.ref.removeprefix("clerk:")), dict.fromkeys(want.original_seqs))
+            for want in wanted
+            if want.ref not in self.strangers
+        }
+
+    async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:
+        self.batches.append(list(units))
+        await self.gate.wait()
+        if self.script:
+            return self.script.pop(0)(units)
+        return [APPLIED] * len(units)
+
+    async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome]:
+        self.settled.append(list(units))
+        await asyncio.sleep(0)
+        return self.settle_script.pop(0)(units)
+
+
+def account(user_id: str, posted: int = 100, seq: int = 1, revision: int = 1) -> Account:
+    return Account.new(user_id)._replace(posted=posted, seq=seq, revision=revision)
+
+
+def deduct(key: str, credits: int = 1) -> Deduct:
+    return Deduct(key, "test", "X", credits)
+
+
+@asynccontextmanager
+async def engine_on(store: Store, **limits: Any) -> AsyncIterator[Engine]:
+    engine = Engine(store, store, Metrics(), lambda: 1_795_000_000_000, EngineLimits(**limits))
+    engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.drain(5)
+        assert not engine.crashed.done(), engine.crashed.result()

@@ -1,0 +1,268 @@
+"""The engine's own rules: order, batching, what becomes of units that were not applied, bounds, deadlines, shutdown."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, Unavailable
+from pedro_ledger.ledger.operations import Grant, Refund
+from pedro_ledger.ledger.ids import account_tag, entry_id
+from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored
+from tests.engine.fakes import AnyUnit, Store, account, deduct, engine_on
+
+
+def raising(error: Exception) -> Any:
+    def answer(units: Sequence[AnyUnit]) -> list[Outcome]:
+        raise error
+
+    return answer
+
+
+def keys(units: Sequence[AnyUnit]) -> list[list[str]]:
+    return [[decided.key for _, decided in unit.decided] for unit in units]
+
+
+async def test_what_waits_for_one_user_is_one_unit_in_order() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        store.gate.clear()
+        first = engine.submit("u", deduct("1"))
+        while not store.batches:
+            await asyncio.sleep(0)
+        later = [engine.submit("u", deduct(str(number))) for number in range(2, 6)]
+        store.gate.set()
+        answers = [await future for future in (first, *later)]
+    assert [keys(batch) for batch in store.batches] == [[["1"]], [["2", "3", "4", "5"]]]
+    assert [answer.receipt.credits_remaining for answer in answers if answer.receipt] == [99, 98, 97, 96, 95]
+    assert [answer.receipt.seq for answer in answers if answer.receipt] == [2, 3, 4, 5, 6]
+
+
+async def test_units_of_many_users_are_one_batch_and_their_accounts_one_load() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        await asyncio.gather(*(engine.submit(f"u{number}", deduct("k")) for number in range(50)))
+    assert [len(load) for load in store.loads] == [50]
+    assert [len(batch) for batch in store.batches] == [50]
+
+
+async def test_a_user_has_one_unit_under_way() -> None:
+    store = Store()
+    async with engine_on(store, commit_lanes=4) as engine:
+        store.gate.clear()
+        futures = [engine.submit("u", deduct(str(number))) for number in range(10)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        futures += [engine.submit("u", deduct(f"more {number}")) for number in range(10)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(store.batches) == 1
+        store.gate.set()
+        await asyncio.gather(*futures)
+
+
+async def test_a_stale_unit_is_decided_again_on_the_fresh_account() -> None:
+    store = Store()
+    store.script = [lambda units: [Stale(account("u", posted=2, seq=7, revision=9))]]
+    async with engine_on(store) as engine:
+        answers = await asyncio.gather(*(engine.submit("u", deduct(str(number))) for number in range(3)))
+    assert [answer.receipt and answer.receipt.seq for answer in answers] == [8, 9, None]
+    assert answers[2].error is not None
+    assert answers[2].error.code == "insufficient_credits"
+
+
+async def test_a_replayed_key_gets_its_stored_answer_and_the_others_are_decided_again() -> None:
+    store = Store()
+
+    def replayed(units: Sequence[AnyUnit]) -> list[Outcome]:
+        _, entry = units[0].decided[1]
+        return [Replayed(account("u", posted=50, seq=4, revision=5), {"1": Stored(entry.fingerprint, entry, None)})]  # type: ignore[arg-type]
+
+    store.script = [replayed]
+    async with engine_on(store) as engine:
+        answers = await asyncio.gather(*(engine.submit("u", deduct(str(number))) for number in range(3)))
+    assert [answer.replayed for answer in answers] == [False, True, False]
+    assert [answer.receipt.credits_remaining for answer in answers if answer.receipt] == [49, 98, 48]
+    assert keys(store.batches[1]) == [["0", "2"]]
+
+
+async def test_a_key_twice_in_a_unit_is_applied_once() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        same = [engine.submit("u", deduct("k")) for _ in range(3)]
+        other = engine.submit("u", deduct("k", 2))
+        first, *again = [await future for future in same]
+        reused = await other
+    assert keys(store.batches[0]) == [["k"]]
+    assert {answer.receipt for answer in again} == {first.receipt}
+    assert [answer.replayed for answer in (first, *again)] == [False, True, True]
+    assert reused.error is not None
+    assert reused.error.code == "idempotency_key_reused"
+
+
+async def test_an_unknown_outcome_is_settled_before_anybody_is_told() -> None:
+    store = Store()
+    store.script = [raising(OutcomeUnknown("cut"))]
+    store.settle_script = [raising(OutcomeUnknown("still away")), lambda units: [APPLIED, Stale(account("b", 5, 3, 3))]]
+    async with engine_on(store) as engine:
+        a, b = engine.submit("a", deduct("1")), engine.submit("b", deduct("1"))
+        answers = [await a, await b]
+    assert len(store.settled) == 2
+    assert [answer.receipt.credits_remaining for answer in answers if answer.receipt] == [99, 4]
+    assert len(store.batches) == 2, "only what was not applied is committed again"
+
+
+async def test_what_certainly_was_not_committed_is_tried_again() -> None:
+    store = Store()
+    store.script = [raising(NotCommitted("deadlock", poisoned=False))] * 3
+    async with engine_on(store) as engine:
+        answer = await engine.submit("u", deduct("1"))
+    assert answer.receipt is not None
+    assert len(store.batches) == 4
+
+
+async def test_one_operation_that_the_database_refuses_harms_no_neighbour() -> None:
+    store = Store()
+
+    def refuse_the_bad_one(units: Sequence[AnyUnit]) -> list[Outcome]:
+        store.script.append(refuse_the_bad_one)
+        if any("bad" in key for unit in keys(units) for key in unit):
+            raise NotCommitted("DataError (22P02)", poisoned=True)
+        return [APPLIED] * len(units)
+
+    store.script = [refuse_the_bad_one]
+    async with engine_on(store) as engine:
+        futures = {
+            (user, key): engine.submit(user, deduct(key))
+            for user in ("a", "b", "c", "d", "e")
+            for key in ("1", "bad" if user == "c" else "2", "3")
+        }
+        answers = {name: await future for name, future in futures.items()}
+        store.script.clear()
+    refused = answers.pop(("c", "bad"))
+    assert refused.error is not None
+    assert refused.error.code == "operation_rejected"
+    assert all(answer.receipt is not None for answer in answers.values())
+    assert answers["c", "3"].receipt.credits_remaining == 98  # type: ignore[union-attr]
+
+
+async def test_a_full_mailbox_and_a_full_house_are_refused_at_once() -> None:
+    store = Store()
+    async with engine_on(store, mailbox_size_max=3, operations_in_flight_max=5) as engine:
+        store.gate.clear()
+        futures = [engine.submit("u", deduct(str(number))) for number in range(3)]
+        with pytest.raises(Overloaded, match="3 operations of this user"):
+            engine.submit("u", deduct("4"))
+        futures += [engine.submit("other", deduct(str(number))) for number in range(2)]
+        with pytest.raises(Overloaded, match="in flight"):
+            engine.submit("third", deduct("1"))
+        store.gate.set()
+        await asyncio.gather(*futures)
+        assert engine.in_flight == 0
+        await engine.submit("third", deduct("1"))
+
+
+async def test_a_user_who_is_nobody_is_told_so_and_forgotten() -> None:
+    store = Store()
+    store.strangers = {"nobody"}
+    async with engine_on(store) as engine:
+        answers = await asyncio.gather(*(engine.submit("nobody", deduct(str(number))) for number in range(3)))
+        assert {answer.error.code for answer in answers if answer.error} == {"user_not_found"}
+        assert len(engine.registry) == 0
+
+
+async def test_both_names_of_a_user_lead_to_one_actor() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        futures = [engine.submit(name, deduct(f"{number} {name}")) for number in range(4) for name in ("u", "clerk:u")]
+        answers = [await future for future in futures]
+        assert sorted(answer.receipt.credits_remaining for answer in answers if answer.receipt) == list(range(92, 100))
+        await engine.submit("clerk:u", deduct("last"))
+    assert all(len(batch) == 1 for batch in store.batches)
+
+
+async def test_a_linked_refund_waits_for_its_entry_and_keeps_its_place() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        named = entry_id(1, account_tag("u"), 1)
+        futures = [engine.submit("u", operation) for operation in (deduct("1"), Refund("2", "a", named, 1), deduct("3"))]
+        answers = [await future for future in futures]
+    assert [keys(batch) for batch in store.batches] == [[["1"]], [["2", "3"]]]
+    assert answers[1].error is not None
+    assert answers[1].error.code == "entry_not_found"
+
+
+async def test_idle_accounts_leave_and_the_least_used_make_room() -> None:
+    store = Store()
+    async with engine_on(store, accounts_resident_max=3, account_idle_s=100) as engine:
+        for user in ("a", "b", "c", "a", "d"):
+            await engine.submit(user, deduct(user + str(len(store.batches))))
+        assert len(engine.registry) == 3
+        await engine.submit("a", deduct("again"))
+        assert store.loads == [["a"], ["b"], ["c"], ["d"]], "b made room, a stayed"
+        engine.sweeper.sweep(engine.loop.time() + 99)
+        assert len(engine.registry) == 3
+        engine.sweeper.sweep(engine.loop.time() + 101)
+        assert len(engine.registry) == 0
+
+
+async def test_what_is_past_its_deadline_is_answered_as_it_stands() -> None:
+    store = Store()
+    async with engine_on(store, operation_timeout_s=60) as engine:
+        await engine.submit("u", deduct("0"))
+        store.gate.clear()
+        under_way = engine.submit("u", deduct("1"))
+        while len(store.batches) < 2:
+            await asyncio.sleep(0)
+        waiting = engine.submit("u", deduct("2"))
+        engine.sweeper.sweep(engine.loop.time() + 59)
+        assert not under_way.done()
+        engine.sweeper.sweep(engine.loop.time() + 61)
+        told = [await under_way, await waiting]
+        assert [answer.error.facts["outcome"] for answer in told if answer.error] == ["unknown", "not_applied"]
+        store.gate.set()
+        after = await engine.submit("u", deduct("3"))
+        assert after.receipt is not None
+        assert after.receipt.credits_remaining == 97, "the first was applied after all, the second never was"
+
+
+async def test_the_database_that_is_away_while_loading_ends_in_not_applied() -> None:
+    store = Store()
+    store.is_away = True
+    async with engine_on(store, operation_timeout_s=60) as engine:
+        future = engine.submit("u", deduct("1"))
+        while not store.loads:
+            await asyncio.sleep(0)
+        engine.sweeper.sweep(engine.loop.time() + 61)
+        answer = await future
+        assert isinstance(answer.error, Unavailable)
+        store.is_away = False
+
+
+async def test_a_caller_that_goes_away_cancels_nothing() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        store.gate.clear()
+        future = engine.submit("u", deduct("1"))
+        while not store.batches:
+            await asyncio.sleep(0)
+        future.cancel()
+        store.gate.set()
+        answer = await engine.submit("u", deduct("2"))
+        assert answer.receipt is not None
+        assert (answer.receipt.credits_remaining, engine.in_flight) == (98, 0)
+
+
+async def test_draining_finishes_what_was_accepted_and_takes_nothing_new() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        store.gate.clear()
+        futures = [engine.submit(f"u{number}", Grant("k", "a", 5, "promo")) for number in range(20)]
+        drained = asyncio.ensure_future(engine.drain(5))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="shutting down"):
+            engine.submit("u1", deduct("late"))
+        store.gate.set()
+        assert await drained is True
+        assert all(future.result().receipt is not None for future in futures)
