@@ -1,11 +1,14 @@
 """When the books agree with the replay's own receipts, and what is said when they do not."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from pedro_ledger.replay import books
 from pedro_ledger.replay.accounts import ReplayUser
 from pedro_ledger.replay.books import disagreement
+from pedro_ledger.replay.client import DaemonClient
+from pedro_ledger.replay.parallel import Stage
 from pedro_ledger.replay.report import percentile
 
 
@@ -95,6 +98,37 @@ def test_a_balance_that_is_not_the_sum_is_found() -> None:
     assert compared(user, BOOKS, balance=471) == "the balance is 471 credits, the replay's own sum 470"
     user.credits += 1
     assert compared(user, BOOKS) == "the statement comes to 470 credits, the replay's own sum to 471"
+
+
+class LaggingReplica:
+    """Gives the balance as it is; the statement without its last entry, as often as `late`, and in pages of two."""
+
+    def __init__(self, late: int) -> None:
+        self.late = late
+
+    def url(self, path: str) -> str:
+        return path
+
+    async def get(self, path: str) -> dict[str, Any]:
+        if path.endswith("/balance"):
+            return {"creditsRemaining": 470, "seq": 5}
+        _, _, after = path.partition("&cursor=")
+        there = BOOKS[:4] if self.late > 0 else BOOKS
+        place = int(after or 0)
+        self.late -= place + 2 >= len(there)
+        return {"items": there[place : place + 2], "nextCursor": f"{place + 2}" if place + 2 < len(there) else None}
+
+
+@pytest.mark.parametrize(("late", "agree"), [(0, True), (1, True), (5, True), (1000, False)])
+async def test_a_statement_that_ends_before_the_balance_is_read_again(
+    monkeypatch: pytest.MonkeyPatch, late: int, agree: bool
+) -> None:
+    monkeypatch.setattr(books, "READING_PAUSE_S", 0)
+    user = user_with(BOOKS, 1)
+    user.user_id = "u1"
+    client = cast("DaemonClient", LaggingReplica(late))
+    found = await books.compare_books(client, [user], concurrency=1, stage=Stage())
+    assert (found.agree, found.users, found.entries) == (agree, 1, 5 if agree else 4)
 
 
 def test_receipts_that_cannot_be_right_are_found() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,6 +107,10 @@ async def test_a_trace_through_the_command_and_the_same_run_again(tmp_path: Path
         status, out, _ = await replay(*priced, "--limit", "100")
         assert (status, "100 of them by an earlier replay" in out, "they agree" in out) == (0, True, True)
 
+        status, out, _ = await replay(*priced, "--run-id", "dry", "--no-top-up", "--json")
+        dry = orjson.loads(out)
+        assert (status, dry["topUps"], dry["accepted"] + dry["refused"], dry["refused"] > 0) == (0, 0, 600, True)
+
         for options, key, told in [
             (("--run-id", "two"), API_KEY, "No price is set for AI_TEXT_CHAT: give --credits-per-1k-tokens"),
             (("--credits-per-1k-tokens", "21"), API_KEY, "give another --run-id"),
@@ -192,14 +197,34 @@ async def test_a_top_up_covers_what_was_refused(api: Api) -> None:
     assert (await api.balance("clerk:replay-one-1")) == 100 + 1300 - 1234
 
 
+async def test_an_interrupted_replay_goes_on(tmp_path: Path, api: Api) -> None:
+    trace = tmp_path / "t.csv"
+    trace.write_text(f"{HEADER}\n2026-01-31T12:00:00Z,1,1\n2026-01-31T13:00:00Z,1,1\n")
+    options = [str(trace), "--url", api.address, "--users", "1", "--run-id", "x", "--credits-per-1k-tokens", "1"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pedro_ledger", "replay", *options, "--speed", "1", "--key", API_KEY,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        while (await api.get("/v1/users/clerk:replay-x-1/balance")).json.get("creditsRemaining") != 99:
+            assert process.returncode is None
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, err.count(b"\n"), b"with --run-id x goes on" in err) == (130, 1, True), err
+    status, out, _ = await command("replay", *options, "--json", PEDRO_API_KEY=API_KEY)
+    report = orjson.loads(out)
+    assert (status, report["accepted"], report["acceptedBefore"], report["creditsDeducted"]) == (0, 2, 1, 1)
+
+
 async def test_prices_come_from_the_feature_costs(api: Api, connection: Connection) -> None:
-    costs = """INSERT INTO "AdminSettings" ("featureCosts", "updatedAt") VALUES ('{"SHORTS_SCRIPT": 4}', now())"""
+    costs = """INSERT INTO "AdminSettings" ("featureCosts", "updatedAt") VALUES ('{"SHORTS_SCRIPT": 4, "SHORTS_MEDIA": 5}', now())"""
     await connection.execute(costs)
     async with asyncio.timeout(5):
         while (await api.deduct(await api.user(), None, operationType="SHORTS_SCRIPT")).status != 201:
             pass
-    report = await replayed(api.address, lines_of(20), price=None, operation_type="SHORTS_SCRIPT")
-    assert (report.tally.accepted, report.tally.credits_deducted, report.books.agree) == (20, 80, True)
+    lines = [line._replace(operation_type="SHORTS_SCRIPT") for line in lines_of(10)]
+    report = await replayed(api.address, [*lines, *lines_of(20)[10:]], price=None, operation_type="SHORTS_MEDIA")
+    assert (report.tally.accepted, report.tally.credits_deducted, report.books.agree) == (20, 90, True)
 
 
 async def test_a_daemon_that_sheds_load_is_asked_again(database_url: str) -> None:

@@ -1,5 +1,6 @@
 """Traces that can be read, and what is said of those that cannot."""
 
+import time
 from pathlib import Path
 
 import orjson
@@ -25,6 +26,16 @@ def test_the_azure_trace_with_seven_digits_and_no_last_line_end(tmp_path: Path) 
     assert first == TraceLine(2, 1_700_158_546.680590, 374, 44)
     assert second == TraceLine(4, 1_700_158_550.0, 396, 109)
     assert read_trace(file, limit=1) == [first]
+
+
+def test_a_time_without_zone_is_utc_wherever_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "EST5")
+    time.tzset()
+    try:
+        assert read_trace(written(tmp_path, f"{HEADER}\n{ROW}"))[0].at_s == 1_700_158_546.680590
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_columns_are_found_by_name(tmp_path: Path) -> None:
