@@ -70,7 +70,7 @@ class EmbeddedPostgres:
         bin_dir: Path | None = None,
         linger_s: float = LINGER_S,
     ) -> None:
-        self.home = data_dir.absolute() / "postgres"
+        self.home = data_dir.resolve() / "postgres"
         self._settings = SERVER_SETTINGS | dict(settings or {})
         self._bin_dir = bin_dir
         self._linger_s = linger_s
@@ -157,13 +157,12 @@ class EmbeddedPostgres:
         try:
             self.home.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self.home, self.socket_dir):
-                if not folder.exists():
-                    folder.mkdir(mode=0o700)
-                    if (owner := self._owner()) is not None:
-                        os.chown(folder, *owner)
+                folder.mkdir(mode=0o700, exist_ok=True)
+                if (owner := self._owner()) is not None and folder.lstat().st_uid == 0:
+                    os.chown(folder, *owner)
         except OSError as error:
             raise EmbeddedError(f"The data folder {self.home} cannot be made ({error}): set PEDRO_DATA_DIR.") from None
-        socket = self.socket_dir.stat()
+        socket = self.socket_dir.lstat()  # a link that another user left in the temporary folder is not followed
         if socket.st_mode & 0o077 or socket.st_uid not in {os.geteuid(), self.home.stat().st_uid}:
             raise EmbeddedError(f"{self.socket_dir} must be private (mode 0700): remove it, or set PEDRO_DATA_DIR.")
 
@@ -238,7 +237,7 @@ class EmbeddedPostgres:
             return None
         except PermissionError:
             pass
-        if not _is_postgres(pid):
+        if not _is_postmaster(pid, self.cluster):
             return None
         return lines[7].strip() if len(lines) >= 8 else "starting"
 
@@ -292,13 +291,13 @@ def _forget(process: subprocess.Popen[bytes]) -> None:
     process.returncode = 0
 
 
-def _is_postgres(pid: int) -> bool:
-    """Whether `pid` is a live postmaster, not another program that got its number after a crash."""
+def _is_postmaster(pid: int, cluster: Path) -> bool:
+    """Whether `pid` is a live postmaster of this cluster, not another program (or server) that got its number after a crash."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except FileNotFoundError:
         return not Path("/proc/self").exists()
-    return b"postgres" in command.split(b"\0", 1)[0]
+    return os.fsencode(cluster) in command.split(b"\0")
 
 
 def _readable_copy(found: Path, home: Path) -> Path:
@@ -306,7 +305,9 @@ def _readable_copy(found: Path, home: Path) -> Path:
     root = found.parent.parent
     if all(parent.stat().st_mode & 0o005 == 0o005 for parent in (found, *found.parents)):
         return found
-    target = home / f"programs-{sha256(str(root).encode()).hexdigest()[:8]}"
+    server = (found / "postgres").stat()
+    stamp = f"{root} {server.st_size} {server.st_mtime_ns}"  # another after an upgrade in place
+    target = home / f"programs-{sha256(stamp.encode()).hexdigest()[:8]}"
     if not target.exists():
         fresh = target.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
