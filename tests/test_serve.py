@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.support.client import API_KEY
-from tests.support.databases import PG_BIN, temporary_folder
+from tests.support.databases import temporary_folder
 from tests.support.processes import Served, command, data_dir_of, served, start
 
 HEADERS = {"Authorization": f"Bearer {API_KEY}"}
@@ -63,7 +63,7 @@ def client() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(headers=HEADERS, connector=aiohttp.TCPConnector(limit=256))
 
 
-@pytest.mark.skipif(PG_BIN is not None, reason="the embedded server is the one of the wheel")
+@pytest.mark.embedded
 async def test_a_stranger_is_served_on_the_embedded_server(folder: Path) -> None:
     variables = data_dir_of(folder)
     daemon = await start(**variables)
@@ -192,7 +192,7 @@ async def test_wrong_settings_and_a_server_that_is_away_end_in_one_line(folder: 
         assert "secret" not in err
 
 
-@pytest.mark.skipif(PG_BIN is not None, reason="the embedded server is the one of the wheel")
+@pytest.mark.embedded
 async def test_the_first_start_makes_a_key_keeps_it_private_and_prints_it(folder: Path) -> None:
     async with served(**data_dir_of(folder), PEDRO_API_KEY=None) as daemon:
         key = (folder / "api-key").read_text().strip()

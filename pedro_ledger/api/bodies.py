@@ -47,7 +47,6 @@ async def read_body(request: Request, *, timeout_s: float, bytes_max: int) -> by
                 "body_timeout",
                 "The body did not come in time",
                 f"The whole body must arrive within {timeout_s:g} s.",
-                headers={"Connection": "close"},
             ) from None
         except web.HTTPRequestEntityTooLarge:
             raise body_too_large(bytes_max) from None

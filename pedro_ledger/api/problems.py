@@ -106,14 +106,21 @@ def internal_error() -> Problem:
     )
 
 
+BODY_NOT_READ = frozenset({408, 413, 415})
+"""After these the rest of the body may still come: the connection cannot be used again."""
+
+
 def render(problem: Problem) -> web.Response:
     """The answer that carries a problem."""
-    return web.Response(
+    response = web.Response(
         status=problem.status,
         body=orjson.dumps(problem.body(), default=_plain),
         content_type=PROBLEM_TYPE,
         headers=problem.headers,
     )
+    if problem.status in BODY_NOT_READ:
+        response.force_close()
+    return response
 
 
 def _plain(value: object) -> object:

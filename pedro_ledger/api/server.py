@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NOBODY = Caller("nobody", frozenset())
 KEEP_ALIVE_S = 75.0
+LINGER_S = 1.0
+"""How long the rest of a refused body is read, so that its sender gets to see the answer."""
 
 
 def make_server(context: Context, *, access_log: bool, body_bytes_max: int) -> web.Server:
@@ -35,7 +37,7 @@ def make_server(context: Context, *, access_log: bool, body_bytes_max: int) -> w
     def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
         return Request(message, payload, protocol, writer, task, door.loop, client_max_size=body_bytes_max)
 
-    return _Server(door.answer, request_factory=request_of, access_log=None, keepalive_timeout=KEEP_ALIVE_S)
+    return _Server(door.answer, request_factory=request_of, access_log=None, keepalive_timeout=KEEP_ALIVE_S, lingering_time=LINGER_S)
 
 
 class Door:
@@ -100,7 +102,6 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what is no HTTP request; the connection ends with it."""
-        self.force_close()
         if status >= 500 or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
         problem = Problem(status, "malformed_request", "Malformed request", "This is no HTTP request that can be read.")

@@ -1,0 +1,65 @@
+"""Database URLs as Prisma writes them."""
+
+import asyncpg
+import pytest
+
+from pedro_ledger.store.dsn import DatabaseUrlError, parse_database_url
+
+
+def test_prismas_parameters_are_understood_and_not_passed_on() -> None:
+    url = parse_database_url(
+        "postgresql://us%40er:p%2Fss@db.example.com:6543/pedro_ai?schema=public&direct=true&pgbouncer=true"
+        "&connection_limit=20&pool_timeout=5&connect_timeout=3&socket_timeout=9&sslmode=require&statement_cache_size=0"
+    )
+    assert (url.hosts, url.ports, url.user, url.password) == (("db.example.com",), (6543,), "us@er", "p/ss")
+    assert (url.database, url.connection_limit, url.pgbouncer) == ("pedro_ai", 20, True)
+    assert url.asyncpg_arguments().keys() == {"host", "port", "user", "password", "database", "ssl"}
+
+
+async def test_asyncpg_takes_what_is_passed_on(database_url: str) -> None:
+    url = parse_database_url(database_url + "&schema=public&connection_limit=3&sslmode=prefer&application_name=x")
+    connection = await asyncpg.connect(**url.asyncpg_arguments())
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts", "ports"),
+    [
+        ("postgres://h/d", ("h",), (5432,)),
+        ("postgresql:///d", ("localhost",), (5432,)),
+        ("postgresql://u@/d?host=/run/postgresql", ("/run/postgresql",), (5432,)),
+        ("postgresql://[::1]:5433/d", ("::1",), (5433,)),
+        ("postgresql://a,b:5433/d", ("a", "b"), (5432, 5433)),
+    ],
+)
+def test_hosts(text: str, hosts: tuple[str, ...], ports: tuple[int, ...]) -> None:
+    url = parse_database_url(text)
+    assert (url.hosts, url.ports, url.database) == (hosts, ports, "d")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://u:hunter2@h/d",
+        "postgresql://u:hunter2@h:port/d",
+        "postgresql://u:hunter2@h/d?connection_limit=many",
+        "postgresql://u:hunter2@h/d?pgbouncer=yes",
+        "postgresql://u:hunter2@h/d?sslmode=maybe",
+        "postgresql://u:hunter2@h/d?schema=other",
+        "postgresql://u:hunter2@h/d?sslrootcert=/no/such/file",
+        "postgresql://u:hunter2@h/d?unknown=1",
+        "postgresql://u:hunter2@[::1/d",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_one_line_without_its_password(text: str) -> None:
+    with pytest.raises(DatabaseUrlError) as error:
+        parse_database_url(text, "DIRECT_URL")
+    assert str(error.value).startswith("DIRECT_URL")
+    assert "hunter2" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_no_password_shows() -> None:
+    assert "hunter2" not in repr(parse_database_url("postgresql://u:hunter2@h/d"))
+    assert "hunter2" not in parse_database_url("postgresql://u:hunter2@h/d").label

@@ -1,0 +1,57 @@
+"""Logs: JSON lines with the request id, and never a secret."""
+
+import logging
+from collections.abc import Iterator
+
+import orjson
+import pytest
+import structlog
+
+from pedro_ledger.logs import configure_logs, request_id
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_an_event_is_one_json_line_with_the_request_id(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    token = request_id.set("req-1")
+    structlog.get_logger("a").info("happened", credits=5)
+    structlog.get_logger("a").debug("not shown")
+    logging.getLogger("asyncio").error("from the %s", "library")
+    request_id.reset(token)
+    out, err = capsys.readouterr()
+    first, second = [orjson.loads(line) for line in err.splitlines()]
+    assert out == ""
+    assert (first["event"], first["credits"], first["request_id"], first["level"]) == ("happened", 5, "req-1", "info")
+    assert (second["event"], second["request_id"], second["logger"]) == ("from the library", "req-1", "asyncio")
+
+
+def test_a_field_that_is_named_like_a_secret_is_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    structlog.get_logger("a").info(
+        "connecting", password="hunter2", Authorization="Bearer hunter2", database_url="x:hunter2@h", api_key="hunter2"
+    )
+    assert "hunter2" not in capsys.readouterr().err
+
+
+def test_an_exception_is_told_with_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger("a").exception("failed")
+    assert "ValueError: broken" in orjson.loads(capsys.readouterr().err)["exception"]
+
+
+def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "console")
+    structlog.get_logger("a").warning("look here", user="u")
+    assert "look here" in capsys.readouterr().err
