@@ -18,7 +18,10 @@ class SqlFiles:
 
     def __init__(self, area: str) -> None:
         self._area = area
-        self._texts = {file.stem: file.read_text() for file in (sql_folder() / "queries" / area).glob("*.sql")}
+        folder = sql_folder() / "queries" / area
+        self._texts = {file.stem: file.read_text(encoding="utf-8") for file in folder.glob("*.sql")}
+        if not self._texts:
+            raise LookupError(f"there is no query in sql/queries/{area}")
 
     def __getitem__(self, name: str) -> str:
         try:

@@ -51,14 +51,43 @@ async def test_an_app_schema_that_lacks_something_stops_with_its_name(prisma_dat
     connection = await asyncpg.connect(prisma_database_url)
     await connection.execute('ALTER TABLE "CreditBalance" DROP COLUMN "lastSyncedAt"')
     await connection.close()
-    with pytest.raises(MigrationError, match=r'"CreditBalance" has no column "lastSyncedAt".*prisma migrate deploy'):
+    for _ in range(2):  # the second start knows no more than the first
+        with pytest.raises(
+            MigrationError, match=r'"CreditBalance" has no column "lastSyncedAt".*prisma migrate deploy'
+        ):
+            await migrate(database_of(prisma_database_url))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ('DROP TABLE "SubscriptionEvent"', '"SubscriptionEvent" has no column "id"'),
+        ('ALTER TABLE "CreditBalance" ALTER "creditsRemaining" TYPE bigint', '"creditsRemaining" of type integer'),
+        ('ALTER TABLE "User" ALTER "createdAt" TYPE timestamptz(3)', r'"createdAt" of type timestamp\(3\) without'),
+        ('DROP INDEX "User_clerkId_key"', '"User" has no unique index on "clerkId": .*prisma migrate deploy'),
+        ('DROP INDEX "CreditBalance_userId_key"', '"CreditBalance" has no unique index on "userId"'),
+        (
+            'ALTER TABLE "UsageHistory" ADD tenant text NOT NULL',
+            '"UsageHistory" requires the column tenant.* a default',
+        ),
+    ],
+)
+async def test_what_the_daemon_could_not_work_with_stops_the_start(
+    prisma_database_url: str, change: str, message: str
+) -> None:
+    connection = await asyncpg.connect(prisma_database_url)
+    await connection.execute(change)
+    with pytest.raises(MigrationError, match=message):
         await migrate(database_of(prisma_database_url))
+    assert await connection.fetchval("SELECT count(*) FROM pedro_ledger.schema_migration") == 0
+    await connection.close()
 
 
 async def test_what_the_app_has_beside_is_its_own_business(prisma_database_url: str) -> None:
     connection = await asyncpg.connect(prisma_database_url)
     await connection.execute(
-        """ALTER TABLE "User" ADD COLUMN extra text; ALTER TYPE "OperationType" ADD VALUE 'MORE'"""
+        """ALTER TABLE "User" ADD COLUMN extra text, ADD COLUMN tenant text NOT NULL DEFAULT 'one';
+        CREATE TABLE "Invoice" (id text NOT NULL); ALTER TYPE "OperationType" ADD VALUE 'MORE'"""
     )
     await connection.close()
     await migrate(database_of(prisma_database_url))
@@ -73,22 +102,26 @@ async def test_eight_that_start_at_once_migrate_once(server: TestServer) -> None
         await server.drop(name)
 
 
-async def test_a_migration_is_applied_whole_or_not_at_all(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = Migration(
-        len(migration_files()) + 1, "9999_broken", "CREATE TABLE pedro_ledger.half (a int); SELECT 1 / 0"
-    )
+@pytest.mark.parametrize(
+    ("then", "message"),
+    [
+        ("SELECT 1 / 0", "division by zero"),
+        # Its record is refused: what it made must not stay without one.
+        ("ALTER TABLE pedro_ledger.schema_migration ADD CHECK (name <> '9999_broken')", "schema_migration_name_check"),
+    ],
+)
+async def test_a_migration_is_applied_whole_or_not_at_all(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, then: str, message: str
+) -> None:
+    broken = Migration(len(migration_files()) + 1, "9999_broken", f"CREATE TABLE pedro_ledger.half (a int); {then}")
     files = [*migration_files(), broken]
-    name = await server.clone("ledger_template")
-    try:
-        monkeypatch.setattr(migrations, "migration_files", lambda: files)
-        with pytest.raises(MigrationError, match="9999_broken failed: division by zero"):
-            await migrate(database_of(server.url(name)))
-        connection = await asyncpg.connect(server.url(name))
-        assert await connection.fetchval("SELECT to_regclass('pedro_ledger.half')") is None
-        await connection.close()
-        assert [each.name for each in await pending(database_of(server.url(name)))] == ["9999_broken"]
-    finally:
-        await server.drop(name)
+    monkeypatch.setattr(migrations, "migration_files", lambda: files)
+    with pytest.raises(MigrationError, match=f"9999_broken failed: .*{message}"):
+        await migrate(database_of(database_url))
+    connection = await asyncpg.connect(database_url)
+    assert await connection.fetchval("SELECT to_regclass('pedro_ledger.half')") is None
+    await connection.close()
+    assert [each.name for each in await pending(database_of(database_url))] == ["9999_broken"]
 
 
 async def test_an_applied_file_that_was_edited_stops_the_start(
@@ -106,6 +139,14 @@ async def test_a_database_newer_than_the_code_stops_the_start(
     files = migration_files()[:-1]
     monkeypatch.setattr(migrations, "migration_files", lambda: files)
     with pytest.raises(MigrationError, match="upgrade pedro-ledger"):
+        await migrate(database_of(database_url))
+
+
+async def test_a_gap_in_the_record_stops_the_start(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("DELETE FROM pedro_ledger.schema_migration WHERE version = 1")
+    await connection.close()
+    with pytest.raises(MigrationError, match="later migrations but no record of 0001_app_schema"):
         await migrate(database_of(database_url))
 
 

@@ -1,6 +1,6 @@
 -- The first column that the daemon needs and the app's tables do not have in that type.
 SELECT needed."table", needed."column", needed."type"
-FROM (VALUES
+FROM (SELECT row_number() OVER () AS no, listed.* FROM (VALUES
     ('User', 'id', 'text'),
     ('User', 'clerkId', 'text'),
     ('User', 'email', 'text'),
@@ -75,9 +75,10 @@ FROM (VALUES
     ('SubscriptionEvent', 'occurredAt', 'timestamp(3) without time zone'),
     ('SubscriptionEvent', 'metadata', 'jsonb'),
     ('SubscriptionEvent', 'createdAt', 'timestamp(3) without time zone')
-) AS needed ("table", "column", "type")
+) AS listed ("table", "column", "type")) AS needed
 LEFT JOIN pg_attribute AS found
     ON found.attrelid = to_regclass(format('public.%I', needed."table")) AND found.attname = needed."column" AND NOT found.attisdropped
 WHERE found.attname IS NULL
     OR replace(format_type(found.atttypid, found.atttypmod), 'public.', '') <> needed."type"
+ORDER BY needed.no
 LIMIT 1
