@@ -85,3 +85,65 @@ async def test_what_the_app_does_itself_stays_allowed(api: Api, connection: Conn
     ):
         await connection.execute(statement)
     assert await connection.fetchval('SELECT count(*) FROM "CreditBalance"') == 1
+
+
+async def test_copy_is_refused_as_insert_is(api: Api, connection: Connection) -> None:
+    user = await api.user(100)
+    balance = await connection.fetchval('SELECT "id" FROM "CreditBalance" WHERE "userId" = $1', user)
+    with pytest.raises(asyncpg.RestrictViolationError, match="usage is recorded by the daemon"):
+        await connection.copy_records_to_table(
+            "UsageHistory",
+            records=[("x", user, balance, "AI_TEXT_CHAT", 1)],
+            columns=["id", "userId", "creditBalanceId", "operationType", "creditsUsed"],
+        )
+
+
+GUARDS = {
+    "account_is_not_truncated": "truncate accounts",
+    "account_is_written_by_the_daemon": "open an account",
+    "account_stays": "delete an account",
+    "credit_balance_is_not_truncated": "truncate balances",
+    "credit_balance_keeps_its_keys": "rename a balance",
+    "credit_balance_stays": "delete a balance",
+    "credits_change_through_the_daemon": "change a balance",
+    "entry_comes_from_the_daemon": "add an entry",
+    "entry_is_append_only": "delete an entry",
+    "entry_is_not_truncated": "truncate entries",
+    "usage_history_comes_from_the_daemon": "add usage",
+    "usage_history_is_append_only": "delete usage",
+    "usage_history_is_not_truncated": "truncate usage",
+    "user_is_not_truncated": "truncate users",
+    "user_keeps_its_key": "rename a user",
+    "user_stays": "delete a user",
+}
+"""Each trigger, and a statement that it alone refuses with its message."""
+
+
+async def test_each_guard_is_what_refuses(api: Api, connection: Connection) -> None:
+    """Without the guard, the statement is not refused any more, or by another guard in other words."""
+    user = await api.user(100)
+    await api.deduct(user, 1)
+    triggers = await connection.fetch(
+        "SELECT tgname, tgrelid::regclass::text AS on FROM pg_trigger WHERE NOT tgisinternal"
+    )
+    assert {row["tgname"] for row in triggers} == GUARDS.keys(), "a guard without a test, or a test without its guard"
+    for row in triggers:
+        statement = REFUSED[GUARDS[row["tgname"]]].format(user=user)
+        guarded = await outcome(connection, statement)
+        unguarded = await outcome(connection, f"DROP TRIGGER {row['tgname']} ON {row['on']}", statement)
+        assert "pedro_ledger: " in guarded != unguarded, row["tgname"]
+
+
+async def outcome(connection: Connection, *statements: str) -> str:
+    """What comes of `statements`, which are then undone."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    except asyncpg.PostgresError as error:
+        return str(error)
+    else:
+        return "done"
+    finally:
+        await transaction.rollback()
