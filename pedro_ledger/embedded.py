@@ -24,6 +24,8 @@ SUPERUSER = "postgres"
 PORT = 5432
 SOCKET_PATH_MAX = 100
 START_TIMEOUT_S = 30.0
+TRIES_TO_BE_LAST = 3
+"""The keeper looks whether the lock is free just when the last daemon leaves, and can be in its way once."""
 LINGER_S = 3.0
 """After a daemon was killed its server waits this long for the next one: a restart finds it warm."""
 
@@ -123,11 +125,14 @@ class EmbeddedPostgres:
             return
         lock, self._users_lock = self._users_lock, None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            pass
-        else:
-            self._run("pg_ctl", "stop", "-D", str(self.cluster), "-m", "fast", "-w", "-t", "20", check=False)
+            for _ in range(TRIES_TO_BE_LAST):
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    fcntl.flock(lock, fcntl.LOCK_SH)  # the kernel gave the lock up for trying
+                else:
+                    self._run("pg_ctl", "stop", "-D", str(self.cluster), "-m", "fast", "-w", "-t", "20", check=False)
+                    return
         finally:
             os.close(lock)
 

@@ -108,13 +108,19 @@ async def test_a_killed_keeper_takes_the_server_along_and_the_next_start_finds_a
 def test_a_process_that_got_the_number_of_a_dead_server_is_not_taken_for_it(folder: Path) -> None:
     with EmbeddedPostgres(folder, linger_s=0) as server:
         lines = (server.cluster / "postmaster.pid").read_text().splitlines()
-    stranger = subprocess.Popen(["/tmp/postgres", "60"], executable=shutil.which("sleep"))
+    stranger = subprocess.Popen(
+        ["/tmp/postgres"], executable=shutil.which("cat"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
+        assert stranger.stdin is not None and stranger.stdout is not None  # noqa: PT018
+        stranger.stdin.write(b"up\n")
+        stranger.stdin.flush()
+        stranger.stdout.readline()
         (server.cluster / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:7], "starting"]) + "\n")
         assert server._status() is None
     finally:
         stranger.kill()
-        stranger.wait()
+        stranger.communicate()
 
 
 def test_a_server_that_cannot_start_says_why_at_once(folder: Path) -> None:
