@@ -1,7 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 
@@ -13,10 +13,19 @@ from tests.support.client import API_KEY, Api
 from tests.support.databases import TestServer, running_server
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Where everything is installed (continuous integration says so), a skipped test is a failed one."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything is installed (continuous integration says so), a skipped test is a failed one.
+
+    Here, not in `pytest_runtest_logreport`: by then the session has counted its failures.
+    """
+    report = yield
     if report.skipped and os.environ.get("PEDRO_TEST_NO_SKIP") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
+        report.longrepr = f"PEDRO_TEST_NO_SKIP is set, and {item.nodeid} was skipped: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,9 @@ async def test_nothing_is_lost_or_twice_when_the_daemon_is_killed_again_and_agai
             count = 0
             enough = asyncio.Event()
 
-            async def caller(number: int, served: Served = daemon, kill: int = kill) -> None:
+            async def caller(
+                number: int, served: Served = daemon, kill: int = kill, enough: asyncio.Event = enough
+            ) -> None:
                 nonlocal count
                 for i in range(10_000):
                     key = f"{kill}-{number}-{i}"

@@ -21,7 +21,12 @@ def test_options_come_before_the_environment_the_file_and_the_defaults(
     monkeypatch.setenv("PEDRO_PORT", "2")
     monkeypatch.setenv("PEDRO_HOST", "environment")
     settings = load_settings(file, port=3)
-    assert (settings.port, settings.host, settings.mailbox_size_max, settings.signup_credits) == (3, "environment", 5, 100)
+    assert (settings.port, settings.host, settings.mailbox_size_max, settings.signup_credits) == (
+        3,
+        "environment",
+        5,
+        100,
+    )
 
 
 @pytest.mark.parametrize(

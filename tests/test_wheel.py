@@ -12,7 +12,18 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.embedded
 def test_the_wheel_installs_and_runs(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(ROOT)]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
@@ -32,6 +43,10 @@ def test_the_wheel_installs_and_runs(tmp_path: Path) -> None:
     ran = subprocess.run([str(python), "-I", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path)
     assert ran.stdout.split()[1] == "True"
     told = subprocess.run(
-        [str(tmp_path / "venv" / "bin" / "pedro-ledger"), "--help"], check=True, capture_output=True, text=True, cwd=tmp_path
+        [str(tmp_path / "venv" / "bin" / "pedro-ledger"), "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     )
     assert "serve" in told.stdout

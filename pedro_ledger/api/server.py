@@ -37,7 +37,13 @@ def make_server(context: Context, *, access_log: bool, body_bytes_max: int) -> w
     def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
         return Request(message, payload, protocol, writer, task, door.loop, client_max_size=body_bytes_max)
 
-    return _Server(door.answer, request_factory=request_of, access_log=None, keepalive_timeout=KEEP_ALIVE_S, lingering_time=LINGER_S)
+    return _Server(
+        door.answer,
+        request_factory=request_of,
+        access_log=None,
+        keepalive_timeout=KEEP_ALIVE_S,
+        lingering_time=LINGER_S,
+    )
 
 
 class Door:

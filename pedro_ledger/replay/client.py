@@ -137,7 +137,7 @@ class DaemonClient:
             case 403, str():
                 return ReplayStopped(f"{self._base} refuses the key: {detail}")
             case 422, "no_price":
-                return ReplayStopped(f"{detail.partition(':')[0]}: give --credits-per-1k-tokens, or set feature costs")
+                return ReplayStopped(f"{detail.partition(':')[0]}: leave --feature-costs out, or set feature costs")
             case 422, "idempotency_key_reused":
                 return ReplayStopped(
                     "this run id was used for another file or with other options: give another --run-id"

@@ -33,8 +33,11 @@ def replay(
     seed: Annotated[int, typer.Option(help="The same seed deals the same.")] = 1,
     operation_type: Annotated[str, typer.Option(help="Where the trace names none.")] = "AI_TEXT_CHAT",
     credits_per_1k_tokens: Annotated[
-        str | None, typer.Option(metavar="CREDITS", help="Price, rounded up, at least 1; without it the feature costs.")
-    ] = None,
+        str, typer.Option(metavar="CREDITS", help="Price of a request by its tokens, rounded up, at least 1.")
+    ] = "1",
+    feature_costs: Annotated[
+        bool, typer.Option("--feature-costs", help="Leave the price to the daemon's plans and feature costs instead.")
+    ] = False,
     top_up: Annotated[
         int,
         typer.Option(min=1, max=CREDITS_MAX, help="Credits for a user who runs dry; multiples where one is too few."),
@@ -72,7 +75,7 @@ def replay(
             zipf,
             seed,
             operation_type,
-            None if credits_per_1k_tokens is None else TokenPrice(credits_per_1k_tokens),
+            None if feature_costs else TokenPrice(credits_per_1k_tokens),
             0 if no_top_up else top_up,
             speed,
             concurrency,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, Unavailable
-from pedro_ledger.ledger.operations import Grant, Refund
 from pedro_ledger.ledger.ids import account_tag, entry_id
+from pedro_ledger.ledger.operations import Grant, Refund
 from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored
 from tests.engine.fakes import AnyUnit, Store, account, deduct, engine_on
 
@@ -186,7 +186,9 @@ async def test_a_linked_refund_waits_for_its_entry_and_keeps_its_place() -> None
     store = Store()
     async with engine_on(store) as engine:
         named = entry_id(1, account_tag("u"), 1)
-        futures = [engine.submit("u", operation) for operation in (deduct("1"), Refund("2", "a", named, 1), deduct("3"))]
+        futures = [
+            engine.submit("u", operation) for operation in (deduct("1"), Refund("2", "a", named, 1), deduct("3"))
+        ]
         answers = [await future for future in futures]
     assert [keys(batch) for batch in store.batches] == [[["1"]], [["2", "3"]]]
     assert answers[1].error is not None

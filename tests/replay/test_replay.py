@@ -112,7 +112,11 @@ async def test_a_trace_through_the_command_and_the_same_run_again(tmp_path: Path
         assert (status, dry["topUps"], dry["accepted"] + dry["refused"], dry["refused"] > 0) == (0, 0, 600, True)
 
         for options, key, told in [
-            (("--run-id", "two"), API_KEY, "No price is set for AI_TEXT_CHAT: give --credits-per-1k-tokens"),
+            (
+                ("--run-id", "two", "--feature-costs"),
+                API_KEY,
+                "No price is set for AI_TEXT_CHAT: leave --feature-costs out",
+            ),
             (("--credits-per-1k-tokens", "21"), API_KEY, "give another --run-id"),
             (priced, "wrong-key-0123456789", "refuses the key: give the one that serve printed"),
             ((*priced, "--operation-type", "X"), API_KEY, "answered 422 unknown_operation_type"),

@@ -73,7 +73,9 @@ async def test_a_remembered_refusal_moves_the_revision(database: Database, write
     assert isinstance(outcome, Replayed), "one key is not both refused and applied, whichever replica is faster"
 
 
-async def test_a_batch_with_data_that_the_database_refuses_is_not_committed(database: Database, writer: BatchWriter) -> None:
+async def test_a_batch_with_data_that_the_database_refuses_is_not_committed(
+    database: Database, writer: BatchWriter
+) -> None:
     a, b = await account(database, "a"), await account(database, "b")
     with pytest.raises(NotCommitted) as failure:
         await writer.commit([unit(a, deduct("1")), unit(b, deduct("1", kind="NO_SUCH_TYPE"))])
@@ -81,7 +83,9 @@ async def test_a_batch_with_data_that_the_database_refuses_is_not_committed(data
     assert await writer.commit([unit(a, deduct("1"))]) == [APPLIED]
 
 
-async def test_a_lost_answer_is_settled_as_applied_and_a_lost_question_as_stale(database: Database, writer: BatchWriter) -> None:
+async def test_a_lost_answer_is_settled_as_applied_and_a_lost_question_as_stale(
+    database: Database, writer: BatchWriter
+) -> None:
     a, b = await account(database, "a"), await account(database, "b")
     arrived, lost = unit(a, deduct("1"), deduct("poor", 1000)), unit(b, deduct("1"))
     assert await writer.commit([arrived]) == [APPLIED]

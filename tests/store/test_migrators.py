@@ -48,7 +48,7 @@ async def observer(empty_url: str) -> AsyncIterator[Connection]:
 async def until(observer: Connection, condition: str) -> None:
     """Ask until `condition` is true."""
     async with asyncio.timeout(20):
-        while not await observer.fetchval(condition):  # noqa: ASYNC110 - another session's wait sets no event here
+        while not await observer.fetchval(condition):
             await asyncio.sleep(0.01)
 
 
