@@ -64,8 +64,9 @@ class DatabaseUrl:
 
     def _ssl(self) -> str | ssl.SSLContext:
         assert self.sslmode is not None, "asked for only when set"
-        if self.sslrootcert is None or not self.sslmode.startswith("verify"):
+        if not self.sslmode.startswith("verify"):
             return self.sslmode
+        # Without a file: the machine's own authorities, as Prisma does it. asyncpg would insist on ~/.postgresql/root.crt.
         context = ssl.create_default_context(cafile=self.sslrootcert)
         context.check_hostname = self.sslmode == "verify-full"
         return context
@@ -85,7 +86,9 @@ def parse_database_url(url: str, name: str = "DATABASE_URL") -> DatabaseUrl:
     for option in options:
         if option not in _UNDERSTOOD:
             raise DatabaseUrlError(f"{name}: the parameter {option} is not known; leave it out")
-    hosts, ports = _hosts(options.get("host") or netloc_hosts, name)
+    hosts, ports = _hosts(netloc_hosts, name)
+    if options.get("host"):
+        hosts, ports = _hosts(options["host"], name, socket_port=ports[0])
     credentials = parts.netloc.rpartition("@")[0]
     user, _, password = credentials.partition(":")
     sslmode = options.get("sslmode")
@@ -93,9 +96,7 @@ def parse_database_url(url: str, name: str = "DATABASE_URL") -> DatabaseUrl:
         raise DatabaseUrlError(f"{name}: sslmode must be one of {', '.join(SSL_MODES)}")
     if options.get("sslaccept") == "strict" and sslmode in {None, "require", "prefer"}:
         sslmode = "verify-full"
-    root = options.get("sslrootcert") or options.get("sslcert")
-    if root is not None and not Path(root).is_file():
-        raise DatabaseUrlError(f"{name}: the certificate file {root} does not exist")
+    root = _root_certificate(options, name)
     schema = options.get("schema", "public")
     if schema != "public":
         raise DatabaseUrlError(f"{name}: the app's tables must be in the schema public, not {schema}")
@@ -113,11 +114,26 @@ def parse_database_url(url: str, name: str = "DATABASE_URL") -> DatabaseUrl:
     )
 
 
-def _hosts(text: str, name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _root_certificate(options: dict[str, str], name: str) -> str | None:
+    """The file of the authorities to trust; None for the machine's own (libpq writes those `system`)."""
+    root = options.get("sslrootcert") or options.get("sslcert")
+    if root in {None, "system"}:
+        return None
+    if not Path(root).is_file():
+        raise DatabaseUrlError(f"{name}: the certificate file {root} does not exist")
+    try:
+        ssl.create_default_context(cafile=root)
+    except (ssl.SSLError, OSError):
+        raise DatabaseUrlError(f"{name}: {root} holds no certificate that can be read") from None
+    return root
+
+
+def _hosts(text: str, name: str, socket_port: int = 5432) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Hosts and ports; `socket_port` is that of a socket folder, whose own text has no place for one."""
     hosts, ports = [], []
     for place in unquote(text).split(",") if text else ["localhost"]:
         if place.startswith("/"):
-            host, port = place, "5432"
+            host, port = place, str(socket_port)
         elif place.startswith("["):
             host, _, rest = place[1:].partition("]")
             port = rest.lstrip(":") or "5432"

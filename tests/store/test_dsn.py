@@ -1,5 +1,8 @@
 """Database URLs as Prisma writes them."""
 
+import ssl
+from pathlib import Path
+
 import asyncpg
 import pytest
 
@@ -29,6 +32,7 @@ async def test_asyncpg_takes_what_is_passed_on(database_url: str) -> None:
         ("postgres://h/d", ("h",), (5432,)),
         ("postgresql:///d", ("localhost",), (5432,)),
         ("postgresql://u@/d?host=/run/postgresql", ("/run/postgresql",), (5432,)),
+        ("postgresql://u@localhost:5433/d?host=/run/postgresql", ("/run/postgresql",), (5433,)),
         ("postgresql://[::1]:5433/d", ("::1",), (5433,)),
         ("postgresql://a,b:5433/d", ("a", "b"), (5432, 5433)),
     ],
@@ -63,3 +67,18 @@ def test_a_url_that_cannot_be_used_is_one_line_without_its_password(text: str) -
 def test_no_password_shows() -> None:
     assert "hunter2" not in repr(parse_database_url("postgresql://u:hunter2@h/d"))
     assert "hunter2" not in parse_database_url("postgresql://u:hunter2@h/d").label
+
+
+@pytest.mark.parametrize(
+    "options", ["sslaccept=strict", "sslmode=verify-full", "sslmode=verify-full&sslrootcert=system"]
+)
+def test_without_a_file_the_machines_own_authorities_are_trusted(options: str) -> None:
+    context = parse_database_url(f"postgresql://h/d?{options}").asyncpg_arguments()["ssl"]
+    assert isinstance(context, ssl.SSLContext)
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
+
+
+def test_a_file_without_certificates_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "root.pem").write_text("no certificate")
+    with pytest.raises(DatabaseUrlError, match=r"DATABASE_URL: .*root\.pem holds no certificate"):
+        parse_database_url(f"postgresql://h/d?sslmode=verify-ca&sslrootcert={tmp_path / 'root.pem'}")
