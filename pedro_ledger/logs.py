@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+import re
 import sys
 from collections.abc import MutableMapping
 from contextvars import ContextVar
@@ -24,6 +25,7 @@ _SECRET = (
     "direct_url",
     "dsn",
 )
+_URL_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s/@]+@")
 Event = MutableMapping[str, Any]
 
 
@@ -69,10 +71,12 @@ def add_request_id(_: Any, __: str, event: Event) -> Event:
 
 
 def redact(_: Any, __: str, event: Event) -> Event:
-    """Hide the value of every field whose name says that it is a secret."""
-    for name in event:
+    """Hide the value of every field whose name says that it is a secret, and the password in every URL."""
+    for name, value in event.items():
         if any(word in name.lower() for word in _SECRET):
             event[name] = "[redacted]"
+        elif isinstance(value, str) and "://" in value:
+            event[name] = _URL_PASSWORD.sub(r"\1[redacted]@", value)
     return event
 
 

@@ -42,6 +42,14 @@ def test_a_field_that_is_named_like_a_secret_is_hidden(capsys: pytest.CaptureFix
     assert "hunter2" not in capsys.readouterr().err
 
 
+def test_the_password_in_a_url_is_hidden_and_the_rest_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json")
+    structlog.get_logger("a").info("cannot reach postgresql://u:hunter2@h/d", url="http://127.0.0.1:8080/a@b")
+    line = orjson.loads(capsys.readouterr().err)
+    assert line["event"] == "cannot reach postgresql://u:[redacted]@h/d"
+    assert line["url"] == "http://127.0.0.1:8080/a@b"
+
+
 def test_an_exception_is_told_with_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "json")
     try:

@@ -39,7 +39,7 @@ HOT_SETTINGS = {
 """For connections that run the same few statements all day."""
 
 _BLAME_THE_DATA = frozenset({"22", "23", "42", "P0"})
-_CERTAINLY_ABORTED = _BLAME_THE_DATA | {"25", "40", "53", "54", "55"}
+_CERTAINLY_ABORTED = _BLAME_THE_DATA | {"0A", "25", "40", "53", "54", "55"}
 
 CONNECTION_FAILURES = (
     asyncpg.InterfaceError,

@@ -90,13 +90,16 @@ CREATE FUNCTION pedro_ledger.refuse_known() RETURNS trigger
 DECLARE
     known boolean;
 BEGIN
+    -- History counts without an account too: where its foreign keys are not enforced, nothing else keeps a user who was not adopted yet.
     IF TG_ARGV[0] = 'user' THEN
-        SELECT EXISTS (SELECT FROM pedro_ledger.account WHERE user_id = to_jsonb(OLD) ->> 'id') INTO known;
+        SELECT EXISTS (SELECT FROM pedro_ledger.account WHERE user_id = to_jsonb(OLD) ->> 'id')
+            OR EXISTS (SELECT FROM public."UsageHistory" WHERE "userId" = to_jsonb(OLD) ->> 'id') INTO known;
     ELSE
-        SELECT EXISTS (SELECT FROM pedro_ledger.account WHERE user_id = to_jsonb(OLD) ->> 'userId') INTO known;
+        SELECT EXISTS (SELECT FROM pedro_ledger.account WHERE user_id = to_jsonb(OLD) ->> 'userId')
+            OR EXISTS (SELECT FROM public."UsageHistory" WHERE "creditBalanceId" = to_jsonb(OLD) ->> 'id') INTO known;
     END IF;
     IF known THEN
-        RAISE EXCEPTION 'pedro_ledger: this % has ledger entries and stays; set "User"."isActive" to false instead', TG_ARGV[0]
+        RAISE EXCEPTION 'pedro_ledger: this % has history and stays; set "User"."isActive" to false instead', TG_ARGV[0]
             USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
@@ -140,7 +143,8 @@ CREATE TRIGGER usage_history_is_not_truncated BEFORE TRUNCATE ON public."UsageHi
     FOR EACH STATEMENT EXECUTE FUNCTION pedro_ledger.refuse('pedro_ledger: usage history is immutable and is never truncated');
 
 -- Credits change through the daemon alone; users and balances with entries stay.
-CREATE TRIGGER credits_change_through_the_daemon BEFORE UPDATE OF "creditsRemaining" ON public."CreditBalance"
+-- After the row's other triggers, which may change what the statement did not.
+CREATE TRIGGER credits_change_through_the_daemon AFTER UPDATE ON public."CreditBalance"
     FOR EACH ROW WHEN (OLD."creditsRemaining" IS DISTINCT FROM NEW."creditsRemaining"
                        AND current_setting('pedro_ledger.writer', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION pedro_ledger.refuse('pedro_ledger: credits change only through the daemon; POST /v1/users/{user}/deduct, refund or grants');

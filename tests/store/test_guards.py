@@ -3,7 +3,9 @@
 import asyncpg
 import pytest
 
-from pedro_ledger.store.database import Connection
+from pedro_ledger.store.database import Connection, Database
+from pedro_ledger.store.dsn import parse_database_url
+from pedro_ledger.store.migrations import migrate
 from tests.support.client import Api
 
 REFUSED = {
@@ -147,3 +149,48 @@ async def outcome(connection: Connection, *statements: str) -> str:
         return "done"
     finally:
         await transaction.rollback()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        """DELETE FROM "User" WHERE "id" = 'old'""",
+        """DELETE FROM "CreditBalance" WHERE "userId" = 'old'""",
+        """UPDATE "User" SET "id" = 'other' WHERE "id" = 'old'""",
+        """UPDATE "CreditBalance" SET "id" = 'other' WHERE "userId" = 'old'""",
+    ],
+)
+async def test_old_history_keeps_a_user_who_was_not_adopted_yet(prisma_database_url: str, statement: str) -> None:
+    connection = await asyncpg.connect(prisma_database_url)
+    await connection.execute(
+        """INSERT INTO "User" ("id", "clerkId", "updatedAt") VALUES ('old', 'old', now());
+        INSERT INTO "CreditBalance" ("id", "userId", "clerkUserId", "updatedAt") VALUES ('old', 'old', 'old', now());
+        INSERT INTO "UsageHistory" ("id", "userId", "creditBalanceId", "operationType", "creditsUsed")
+        VALUES ('old', 'old', 'old', 'AI_TEXT_CHAT', 1)"""
+    )
+    await migrate(Database(parse_database_url(prisma_database_url)))
+    with pytest.raises(asyncpg.RestrictViolationError):
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def test_another_trigger_cannot_slip_a_balance_past_the_guard(api: Api, connection: Connection) -> None:
+    user = await api.user(100)
+    await connection.execute(
+        """CREATE FUNCTION slip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW."creditsRemaining" := 777; RETURN NEW; END $$;
+        CREATE TRIGGER slip BEFORE UPDATE ON "CreditBalance" FOR EACH ROW EXECUTE FUNCTION slip()"""
+    )
+    with pytest.raises(asyncpg.RestrictViolationError, match="pedro_ledger: "):
+        await connection.execute('UPDATE "CreditBalance" SET "lastSyncedAt" = now()')
+    assert await api.balance(user) == 100
+
+
+async def test_a_trigger_that_swallows_history_stops_the_commit(api: Api, connection: Connection) -> None:
+    user = await api.user(100)
+    await connection.execute(
+        """CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+        CREATE TRIGGER swallow BEFORE INSERT ON "UsageHistory" FOR EACH ROW EXECUTE FUNCTION swallow()"""
+    )
+    reply = await api.deduct(user, 1)
+    assert (reply.status, reply.code) == (422, "operation_rejected")
+    assert await api.balance(user) == 100

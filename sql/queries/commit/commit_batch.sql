@@ -86,8 +86,11 @@ SELECT rejected.*, checked.is_whole
 FROM (
     SELECT pedro_ledger.ensure(
         (SELECT count(*) FROM moved_balance) = (SELECT count(*) FROM fit WHERE fit.appends)
-            AND (SELECT count(*) FROM moved_account) = (SELECT count(*) FROM fit WHERE fit.revision > fit.on_revision),
-        'a balance or an account of the batch is missing') AS is_whole
+            AND (SELECT count(*) FROM moved_account) = (SELECT count(*) FROM fit WHERE fit.revision > fit.on_revision)
+            AND ((SELECT count(*) FROM written_entry), (SELECT count(*) FROM written_usage)) = (
+                SELECT count(*), count(*) FILTER (WHERE e.kind IN ('deduct', 'refund', 'capture'))
+                FROM new_entry AS e WHERE e.unit_no IN (SELECT fit.no FROM fit)),
+        'a balance, an account or a row of the batch is missing') AS is_whole
 ) AS checked
 LEFT JOIN LATERAL (
     SELECT unit.no::integer AS unit_no, to_jsonb(locked) AS account, answered.entry, answered.refusal
