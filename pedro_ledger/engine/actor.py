@@ -13,7 +13,6 @@ from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry, Receipt
 from pedro_ledger.ledger.errors import IdempotencyKeyReused, LedgerError, Unavailable
 from pedro_ledger.ledger.operations import Refund, fingerprint
-from pedro_ledger.ledger.prices import PriceBook
 from pedro_ledger.ledger.units import Applied, Outcome, Replayed, Stored, Unit
 
 
@@ -75,10 +74,12 @@ class UserActor:
         self.originals = loaded.originals
         self.missing_originals = None
 
-    def take_unit(self, now_ms: int, prices: PriceBook, operations_max: int) -> Unit[Submission] | None:
+    def take_unit(self, now_ms: int, facts: Facts, operations_max: int) -> Unit[Submission] | None:
         """Decide what waits, at most `operations_max`; None when nothing could be decided now."""
         assert self.account is not None, "an actor decides on a loaded account"
-        unit: Unit[Submission] = Unit(self.account, Facts(prices, self.originals), now_ms)
+        if self.originals:
+            facts = Facts(facts.prices, self.originals)
+        unit: Unit[Submission] = Unit(self.account, facts, now_ms)
         if self.one_by_one:
             operations_max = 1
             self.one_by_one -= 1

@@ -8,8 +8,8 @@ from time import perf_counter
 from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.ports import Meter, UnitStore, WallClock
 from pedro_ledger.engine.submission import Submission
+from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import NotCommitted, OperationRejected, OutcomeUnknown
-from pedro_ledger.ledger.prices import PriceBook
 from pedro_ledger.ledger.units import Outcome, Replayed, Stale, Unit
 
 RETRY_FIRST_S = 0.02
@@ -48,7 +48,8 @@ class GroupCommitter:
         self._line: deque[UserActor] = deque()
         self._work = asyncio.Event()
         self._retry_s = RETRY_FIRST_S
-        self.prices = PriceBook()
+        self.facts = Facts()
+        """The prices in force."""
 
     def enqueue(self, actor: UserActor) -> None:
         """The actor has work and a loaded account."""
@@ -75,7 +76,7 @@ class GroupCommitter:
         now_ms, room, turns = self._clock(), self._batch_operations_max, []
         while self._line and room > 0:
             actor = self._line.popleft()
-            unit = actor.take_unit(now_ms, self.prices, min(room, self._unit_operations_max))
+            unit = actor.take_unit(now_ms, self.facts, min(room, self._unit_operations_max))
             if unit is None:
                 self._on_idle(actor)
                 continue

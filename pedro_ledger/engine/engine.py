@@ -10,8 +10,9 @@ from pedro_ledger.engine.ports import AccountSource, Meter, UnitStore, WallClock
 from pedro_ledger.engine.registry import ActorRegistry
 from pedro_ledger.engine.submission import Answer, GatheredSubmission, Gathering, Submission
 from pedro_ledger.engine.sweeper import Sweeper
+from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import LedgerError, Overloaded, Unavailable
-from pedro_ledger.ledger.operations import Operation
+from pedro_ledger.ledger.operations import KINDS, Operation
 from pedro_ledger.ledger.prices import PriceBook
 
 __all__ = ["Answer", "Engine", "EngineLimits"]
@@ -88,7 +89,7 @@ class Engine:
 
     def reprice(self, prices: PriceBook) -> None:
         """Decide from now on with these prices."""
-        self.committer.prices = prices
+        self.committer.facts = Facts(prices)
 
     def submit(self, ref: str, operation: Operation) -> asyncio.Future[Answer]:
         """Hand one operation to the user that `ref` names. Raises `Overloaded` or `Unavailable` when it cannot be taken."""
@@ -118,7 +119,7 @@ class Engine:
     def left(self, operation: Operation, answer: Answer) -> None:
         """An operation has its answer and is no longer in flight."""
         self.in_flight -= 1
-        self._meter.operation(type(operation).__name__, answer.error.code if answer.error is not None else "applied")
+        self._meter.operation(KINDS[type(operation)], answer.error.code if answer.error is not None else "applied")
         if self.in_flight == 0:
             self._emptied.set()
 

@@ -10,26 +10,23 @@ priority, idempotency_key, fingerprint, actor, price, details, created_at
 Times are milliseconds since 1970-01-01 UTC. `details` is the JSON text exactly as stored in `pedro_ledger.entry.details`.
 """
 
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pedro_ledger.ledger.entries import Entry
+from typing import Any
 
 GENESIS = bytes(32)
 VERSION = "pedro1"
 
 
-def entry_hash(previous: bytes, user_id: str, entry: "Entry") -> bytes:
-    """The hash that `entry` must carry (its own `hash` is not looked at). 32 bytes."""
+def entry_hash(previous: bytes, user_id: str, entry: Sequence[Any]) -> bytes:
+    """The hash that an entry must carry, from its fields in the order of `Entry`; its own hash may be missing. 32 bytes."""
+    (
+        seq, entry_id, kind, operation_type, credits, balance_after, held_after, related_seq, source, expires_at_ms,
+        priority, key, fingerprint, actor, price, details, at_ms, *_,
+    ) = entry  # fmt: skip
     canonical = (
-        f"{VERSION}\0{user_id}\0{entry.seq}\0{entry.id}\0{entry.kind}\0{entry.operation_type or ''}\0{entry.credits}"
-        f"\0{entry.balance_after}\0{entry.held_after}\0{_text(entry.related_seq)}\0{entry.source or ''}"
-        f"\0{_text(entry.expires_at_ms)}\0{_text(entry.priority)}\0{entry.key}\0{entry.fingerprint.hex()}"
-        f"\0{entry.actor}\0{entry.price or ''}\0{entry.details or ''}\0{entry.at_ms}"
+        f"{VERSION}\0{user_id}\0{seq}\0{entry_id}\0{kind}\0{operation_type or ''}\0{credits}\0{balance_after}\0{held_after}"
+        f"\0{'' if related_seq is None else related_seq}\0{source or ''}\0{'' if expires_at_ms is None else expires_at_ms}"
+        f"\0{'' if priority is None else priority}\0{key}\0{fingerprint.hex()}\0{actor}\0{price or ''}\0{details or ''}\0{at_ms}"
     )
     return sha256(previous + canonical.encode()).digest()
-
-
-def _text(number: int | None) -> str:
-    return "" if number is None else str(number)

@@ -70,38 +70,16 @@ def _append(account: Account, operation: Operation, change: Change, now_ms: int)
     if seq > SEQ_MAX:
         return AccountFull(f"The account has {SEQ_MAX} entries and cannot take more.")
     assert 0 <= account.held <= posted, "a rule let the balance fall below what is held"
-    entry = Entry(
-        seq,
-        entry_id(now_ms, account.tag, seq),
-        change.kind,
-        change.operation_type,
-        change.credits,
-        posted,
-        account.held,
-        change.related_seq,
-        change.source,
-        None,
-        None,
-        operation.key,
-        fingerprint(operation),
-        operation.actor,
-        change.price,
-        operation.details,
-        now_ms,
-        b"",
-    )
-    head = entry_hash(account.head, account.user_id, entry)
+    fields = (
+        seq, entry_id(now_ms, account.tag, seq), change.kind, change.operation_type, change.credits, posted, account.held,
+        change.related_seq, change.source, None, None, operation.key, fingerprint(operation), operation.actor, change.price,
+        operation.details, now_ms,
+    )  # fmt: skip
+    head = entry_hash(account.head, account.user_id, fields)
     after = Account(
-        account.user_id,
-        account.tag,
-        account.plan_key,
-        account.revision,
-        seq,
-        posted,
-        account.held,
-        head,
-    )
-    return after, Entry(*entry[:-1], head)
+        account.user_id, account.tag, account.plan_key, account.revision, seq, posted, account.held, head
+    )  # fmt: skip
+    return after, Entry._make((*fields, head))
 
 
 def _deduct(account: Account, operation: Deduct, facts: Facts) -> Change | Refusal:

@@ -10,6 +10,7 @@ An id is therefore a pure function of the decision that made it, needs no index 
 by the account's tag and the seq. Digits are Crockford's base 32 (https://www.crockford.com/base32.html).
 """
 
+from functools import lru_cache
 from hashlib import sha256
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -25,6 +26,11 @@ def encode_base32(value: int, pairs: int) -> str:
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(10 * (pairs - 1), -1, -10)])
 
 
+@lru_cache(maxsize=4)  # a batch is decided at one moment
+def _time_digits(at_ms: int) -> str:
+    return encode_base32(at_ms, 5)
+
+
 def account_tag(user_id: str) -> str:
     """The ten characters by which entry ids name their account; two users may share a tag, so compare whole ids."""
     return encode_base32(int.from_bytes(sha256(user_id.encode()).digest()[:7]) >> 6, 5)
@@ -32,7 +38,7 @@ def account_tag(user_id: str) -> str:
 
 def entry_id(at_ms: int, tag: str, seq: int) -> str:
     """The id of entry `seq` of the account with `tag`, made `at_ms` milliseconds after 1970."""
-    return encode_base32(at_ms, 5) + tag + _PAIRS[seq >> 20] + _PAIRS[(seq >> 10) & 1023] + _PAIRS[seq & 1023]
+    return _time_digits(at_ms) + tag + _PAIRS[seq >> 20] + _PAIRS[(seq >> 10) & 1023] + _PAIRS[seq & 1023]
 
 
 def parse_entry_id(text: str) -> tuple[str, int] | None:

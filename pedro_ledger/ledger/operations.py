@@ -1,5 +1,6 @@
 """What a caller asks of one account. Each names its idempotency key and who asks; its fingerprint tells requests apart."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -63,6 +64,9 @@ class Adjustment(NamedTuple):
 
 
 Operation = Deduct | Refund | Grant | Opening | Adjustment
+
+KINDS: Mapping[type, str] = {kind: kind.__name__.lower() for kind in (Deduct, Refund, Grant, Opening, Adjustment)}
+"""What an operation of each type is called."""
 
 
 def fingerprint(operation: Operation) -> bytes:

@@ -30,7 +30,7 @@ class Stored(NamedTuple):
 class Unit(Generic[T]):
     """Operations of one user decided in order on one revision of the account; `T` is what the owner ties to each."""
 
-    __slots__ = ("after", "at_ms", "before", "decided", "facts", "originals")
+    __slots__ = ("after", "at_ms", "before", "decided", "facts", "originals", "writes")
 
     def __init__(self, account: Account, facts: Facts, at_ms: int) -> None:
         self.at_ms = at_ms
@@ -38,8 +38,12 @@ class Unit(Generic[T]):
         self.before = account
         self.after = account
         self.decided: list[tuple[T, Entry | Refused]] = []
-        self.originals: dict[int, Original | None] = dict(facts.originals) if facts.originals else {}
-        self.facts = Facts(facts.prices, self.originals)
+        self.writes = False
+        self.originals: dict[int, Original | None] = {}
+        if facts.originals:
+            self.originals.update(facts.originals)
+            facts = Facts(facts.prices, self.originals)
+        self.facts = facts
 
     @property
     def user_id(self) -> str:
@@ -50,8 +54,10 @@ class Unit(Generic[T]):
         """Decide one more operation on the account as the ones before have left it."""
         decision = decide(self.after, operation, self.at_ms, self.facts)
         if isinstance(decision, Refusal):
+            self.writes = self.writes or decision.remembered
             self.decided.append((tied, Refused(operation.key, fingerprint(operation), decision)))
             return
+        self.writes = True
         self.after, entry = decision
         self.decided.append((tied, entry))
         if entry.related_seq is not None and isinstance(operation, Refund):
@@ -59,15 +65,9 @@ class Unit(Generic[T]):
 
     def seal(self) -> Account:
         """The account as it will be once the unit is committed: its revision moves once if anything is written."""
-        writes = any(isinstance(decided, Entry) or decided.refusal.remembered for _, decided in self.decided)
-        if writes:
-            self.after = self.before._replace(
-                revision=self.before.revision + 1,
-                seq=self.after.seq,
-                posted=self.after.posted,
-                held=self.after.held,
-                head=self.after.head,
-            )
+        if self.writes:
+            user_id, tag, plan_key, revision, seq, posted, held, head = self.after
+            self.after = Account(user_id, tag, plan_key, revision + 1, seq, posted, held, head)
         return self.after
 
     def _count_refund(self, seq: int, credits: int) -> None:

@@ -186,7 +186,7 @@ async def test_no_hundred_thousand_users_add_a_series(api: Api) -> None:
     await api.get("/metrics")
     before = series()
     for number in range(100_000):
-        api.context.metrics.operation("Deduct", "applied")
+        api.context.metrics.operation("deduct", "applied")
         if number % 1000 == 0:
             await api.deduct(f"stranger-{number}", 1)
             await api.get(f"/nothing/{number}")
