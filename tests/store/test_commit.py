@@ -83,6 +83,15 @@ async def test_a_batch_with_data_that_the_database_refuses_is_not_committed(
     assert await writer.commit([unit(a, deduct("1"))]) == [APPLIED]
 
 
+@pytest.mark.parametrize("text", ["a\x01b", "\x02"])
+async def test_what_separates_texts_cannot_come_with_one(database: Database, writer: BatchWriter, text: str) -> None:
+    one, other = await account(database, "one"), await account(database, "other")
+    with pytest.raises(NotCommitted) as caught:
+        await writer.commit([unit(one, deduct(text)), unit(other, deduct("fine"))])
+    assert caught.value.poisoned
+    assert await writer.commit([unit(other, deduct("fine"))]) == [APPLIED]
+
+
 async def test_a_lost_answer_is_settled_as_applied_and_a_lost_question_as_stale(
     database: Database, writer: BatchWriter
 ) -> None:

@@ -1,4 +1,5 @@
 -- Commit a batch of units: lock their accounts, compare revisions and keys, append what fits, answer for what does not.
+-- Each parameter is a column: texts joined by U+0001 with U+0002 for null, numbers as an array's literal, hashes end to end.
 WITH permit AS MATERIALIZED (
     -- The guards let a change pass only in a transaction that carries this setting; it ends with the transaction.
     SELECT set_config('pedro_ledger.writer', 'on', true) AS writer
@@ -7,27 +8,34 @@ locked AS MATERIALIZED (
     -- In one order, whatever the batch's own order is: two replicas can wait for each other, but never in a circle.
     SELECT account.*
     FROM pedro_ledger.account
-    WHERE account.user_id = ANY ($1::text[]) AND (SELECT writer FROM permit) IS NOT NULL
+    WHERE account.user_id = ANY (string_to_array($1, E'\x01', E'\x02')) AND (SELECT writer FROM permit) IS NOT NULL
     ORDER BY account.user_id
     FOR UPDATE
 ),
 unit AS MATERIALIZED (
-    SELECT asked.*, locked.revision = asked.on_revision AS is_fresh, asked.seq > locked.seq AS appends, locked.balance_id
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::integer[], $7::bytea[])
-        WITH ORDINALITY AS asked (user_id, on_revision, revision, seq, posted, held, head, no)
+    SELECT asked.*, substring($7::bytea FROM asked.no::integer * 32 - 31 FOR 32) AS head,
+        locked.revision = asked.on_revision AS is_fresh, asked.seq > locked.seq AS appends, locked.balance_id
+    FROM unnest(string_to_array($1, E'\x01', E'\x02'), ($2::text)::bigint[], ($3::text)::bigint[], ($4::text)::bigint[],
+                ($5::text)::integer[], ($6::text)::integer[])
+        WITH ORDINALITY AS asked (user_id, on_revision, revision, seq, posted, held, no)
     LEFT JOIN locked ON locked.user_id = asked.user_id
 ),
 new_entry AS MATERIALIZED (
-    SELECT *
-    FROM unnest($8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::integer[], $14::integer[],
-                $15::integer[], $16::bigint[], $17::text[], $18::text[], $19::bytea[], $20::text[], $21::text[], $22::text[],
-                $23::bytea[])
-        AS e (unit_no, seq, id, kind, operation_type, credits, balance_after, held_after, related_seq, source,
-              idempotency_key, fingerprint, actor, price, details, hash)
+    SELECT e.*, substring($19::bytea FROM e.no::integer * 16 - 15 FOR 16) AS fingerprint,
+        substring($23::bytea FROM e.no::integer * 32 - 31 FOR 32) AS hash
+    FROM unnest(($8::text)::bigint[], ($9::text)::bigint[], string_to_array($10, E'\x01', E'\x02'),
+                string_to_array($11, E'\x01', E'\x02'), string_to_array($12, E'\x01', E'\x02'), ($13::text)::integer[],
+                ($14::text)::integer[], ($15::text)::integer[], ($16::text)::bigint[], string_to_array($17, E'\x01', E'\x02'),
+                string_to_array($18, E'\x01', E'\x02'), string_to_array($20, E'\x01', E'\x02'),
+                string_to_array($21, E'\x01', E'\x02'), string_to_array($22, E'\x01', E'\x02'))
+        WITH ORDINALITY AS e (unit_no, seq, id, kind, operation_type, credits, balance_after, held_after, related_seq, source,
+                              idempotency_key, actor, price, details, no)
 ),
 new_refusal AS MATERIALIZED (
-    SELECT * FROM unnest($24::bigint[], $25::text[], $26::bytea[], $27::text[], $28::text[], $29::boolean[])
-        AS r (unit_no, idempotency_key, fingerprint, code, facts, is_remembered)
+    SELECT r.*, substring($26::bytea FROM r.no::integer * 16 - 15 FOR 16) AS fingerprint
+    FROM unnest(($24::text)::bigint[], string_to_array($25, E'\x01', E'\x02'), string_to_array($27, E'\x01', E'\x02'),
+                string_to_array($28, E'\x01', E'\x02'), ($29::text)::boolean[])
+        WITH ORDINALITY AS r (unit_no, idempotency_key, code, facts, is_remembered, no)
 ),
 asked_key AS (
     SELECT unit_no, idempotency_key FROM new_entry UNION ALL SELECT unit_no, idempotency_key FROM new_refusal
