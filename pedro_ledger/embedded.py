@@ -38,6 +38,7 @@ SERVER_SETTINGS: dict[str, str] = {
     "max_connections": "100",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
+    "wal_init_zero": "off",  # filling each new segment with zeros stops every commit for 40 ms; commits are as durable without
     "checkpoint_completion_target": "0.9",
     "jit": "off",
     "timezone": "UTC",

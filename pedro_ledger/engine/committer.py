@@ -12,6 +12,8 @@ from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import NotCommitted, OperationRejected, OutcomeUnknown
 from pedro_ledger.ledger.units import Outcome, Replayed, Stale, Unit
 
+BALANCED_FROM = 32
+"""Fewer operations than these are never spread over two batches: a commit costs as much as writing fifteen operations."""
 RETRY_FIRST_S = 0.02
 RETRY_LONGEST_S = 1.0
 
@@ -35,6 +37,7 @@ class GroupCommitter:
         meter: Meter,
         clock: WallClock,
         on_idle: Callable[[UserActor], None],
+        in_flight: Callable[[], int],
         *,
         batch_operations_max: int,
         unit_operations_max: int,
@@ -43,6 +46,8 @@ class GroupCommitter:
         self._meter = meter
         self._clock = clock
         self._on_idle = on_idle
+        self._in_flight = in_flight
+        self._operations_last = 0
         self._batch_operations_max = batch_operations_max
         self._unit_operations_max = unit_operations_max
         self._line: deque[UserActor] = deque()
@@ -73,7 +78,8 @@ class GroupCommitter:
 
     def _assemble(self) -> list[Turn]:
         started = perf_counter()
-        now_ms, room, turns = self._clock(), self._batch_operations_max, []
+        now_ms, turns = self._clock(), list[Turn]()
+        room = most = self._operations_at_most()
         while self._line and room > 0:
             actor = self._line.popleft()
             unit = actor.take_unit(now_ms, self.facts, min(room, self._unit_operations_max))
@@ -84,8 +90,17 @@ class GroupCommitter:
             room -= len(unit.decided)
             turns.append(Turn(actor, unit))
         if turns:
-            self._meter.decided(self._batch_operations_max - room, perf_counter() - started)
+            self._meter.decided(most - room, perf_counter() - started)
+        self._operations_last = most - room
         return turns
+
+    def _operations_at_most(self) -> int:
+        """Half of those in flight, the ones that were just answered included: while the database writes one half, the daemon
+        answers the other and takes in what its callers ask next. Without this a large batch is followed by a small one
+        for ever, and each side waits for the other in turn.
+        """
+        half = (self._operations_last + self._in_flight()) // 2
+        return min(max(half, BALANCED_FROM), self._batch_operations_max)
 
     async def _commit(self, turns: list[Turn]) -> None:
         units = [turn.unit for turn in turns]

@@ -73,6 +73,7 @@ class Engine:
             meter,
             clock,
             self._step,
+            lambda: self.in_flight,
             batch_operations_max=limits.batch_operations_max,
             unit_operations_max=limits.unit_operations_max,
         )

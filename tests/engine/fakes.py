@@ -26,6 +26,10 @@ class Store:
         self.settle_script: list[Callable[[Sequence[AnyUnit]], list[Outcome]]] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.begun = asyncio.Event()
+        """A commit has been asked for."""
+        self.turns = 0
+        """Turns of the loop that a commit takes."""
         self.strangers: set[str] = set()
         self.is_away = False
 
@@ -42,6 +46,9 @@ class Store:
 
     async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:
         self.batches.append(list(units))
+        self.begun.set()
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         await self.gate.wait()
         if self.script:
             return self.script.pop(0)(units)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pedro_ledger.engine.committer import BALANCED_FROM
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, Unavailable
 from pedro_ledger.ledger.ids import account_tag, entry_id
 from pedro_ledger.ledger.operations import Grant, Refund
@@ -42,9 +43,32 @@ async def test_what_waits_for_one_user_is_one_unit_in_order() -> None:
 async def test_units_of_many_users_are_one_batch_and_their_accounts_one_load() -> None:
     store = Store()
     async with engine_on(store) as engine:
-        await asyncio.gather(*(engine.submit(f"u{number}", deduct("k")) for number in range(50)))
-    assert [len(load) for load in store.loads] == [50]
-    assert [len(batch) for batch in store.batches] == [50]
+        await asyncio.gather(*(engine.submit(f"u{number}", deduct("k")) for number in range(BALANCED_FROM)))
+    assert [len(load) for load in store.loads] == [BALANCED_FROM]
+    assert [len(batch) for batch in store.batches] == [BALANCED_FROM]
+
+
+async def test_callers_that_ask_again_at_once_settle_into_two_halves() -> None:
+    store = Store()
+    store.turns = 20
+
+    async def caller(user: int) -> None:
+        for number in range(10):
+            await engine.submit(f"u{user}", deduct(str(number)))
+
+    async with engine_on(store) as engine:
+        store.gate.clear()
+        early = [
+            asyncio.create_task(caller(user)) for user in range(30)
+        ]  # a small batch is under way when many more come
+        await store.begun.wait()
+        late = [asyncio.create_task(caller(user)) for user in range(30, 200)]
+        await asyncio.sleep(0)
+        store.gate.set()
+        await asyncio.gather(*early, *late)
+    sizes = [len(batch) for batch in store.batches]
+    assert sizes[0] == 30
+    assert sizes[2:10] == [100] * 8
 
 
 async def test_a_user_has_one_unit_under_way() -> None:
