@@ -68,6 +68,16 @@ async def test_a_malformed_idempotency_key_is_refused(api: Api, key: str) -> Non
     assert await api.balance(user) == 100
 
 
+async def test_two_idempotency_keys_are_refused(api: Api) -> None:
+    user = await api.user(100)
+    headers = [("Authorization", f"Bearer {API_KEY}"), ("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+    body = b'{"operationType": "AI_TEXT_CHAT", "credits": 1}'
+    async with api.session.post(f"{api.address}/v1/users/{user}/deduct", data=body, headers=headers) as response:
+        assert response.status == 400
+        assert (await response.json(content_type=None))["code"] == "idempotency_key_invalid"
+    assert await api.balance(user) == 100
+
+
 async def test_a_key_of_255_printable_characters_is_taken(api: Api) -> None:
     user = await api.user(100)
     key = ("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ a" * 8)[:254] + "z"
