@@ -1,7 +1,11 @@
 """Deduct, refund and grant over HTTP, on a real database."""
 
 import asyncio
+from collections.abc import Callable
 
+from pedro_ledger.app import Daemon
+from pedro_ledger.store.database import Connection
+from tests.conftest import settings_for
 from tests.support.client import Api
 
 
@@ -73,7 +77,8 @@ async def test_refunds_at_once_never_pass_the_original(api: Api) -> None:
 async def test_a_refund_needs_an_entry_of_the_same_user(api: Api) -> None:
     first, second = await api.user(100), await api.user(100)
     entry = (await api.deduct(first, 30)).json["entryId"]
-    assert (await api.refund(second, entryId=entry)).code == "entry_not_found"
+    strange = await api.refund(second, entryId=entry)
+    assert (strange.status, strange.code) == (404, "entry_not_found")
     assert (await api.refund(first, entryId="x" * 26)).code == "entry_not_found"
     assert (await api.refund(first, entryId=entry[:-1] + "Z")).code == "entry_not_found"
     signup = (await api.statement(first))[0]["id"]
@@ -172,7 +177,7 @@ async def test_ten_thousand_deducts_take_exactly_what_is_there(api: Api) -> None
     assert await api.balance(user) == 0
 
 
-async def test_a_full_mailbox_is_refused_at_once_and_says_when_to_come_back(api: Api) -> None:
+async def test_a_full_mailbox_is_refused_at_once_and_harms_no_other(api: Api) -> None:
     user, other = await api.user(100), await api.user(100)
     line = {"type": "deduct", "user": user, "operationType": "AI_TEXT_CHAT", "credits": 1}
     bodies = [{"operations": [line | {"idempotencyKey": f"{b}-{i}"} for i in range(1000)]} for b in range(4)]
@@ -182,3 +187,29 @@ async def test_a_full_mailbox_is_refused_at_once_and_says_when_to_come_back(api:
     assert codes == {"insufficient_credits", "overloaded"}
     assert [result["status"] for result in results].count(201) == 100
     assert calm.status == 201
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+async def test_whoever_is_refused_is_told_when_to_come_back(database_url: str, connection: Connection) -> None:
+    async with (
+        Daemon(settings_for(database_url, mailbox_size_max=1)).started() as running,
+        Api.open(running) as api,
+    ):
+        user = await api.user(100)
+        async with connection.transaction():
+            await connection.execute("SELECT FROM pedro_ledger.account FOR UPDATE")
+            taken = [asyncio.create_task(api.deduct(user, 1))]
+            await until(
+                lambda: api.context.engine.registry.active and not api.context.engine.registry.deepest_mailbox()
+            )
+            taken.append(asyncio.create_task(api.deduct(user, 1)))
+            await until(lambda: api.context.engine.registry.deepest_mailbox() == 1)
+            refused = await api.deduct(user, 1)
+        assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
+        assert [(await task).status for task in taken] == [201, 201]
+        assert await api.balance(user) == 98

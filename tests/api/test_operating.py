@@ -45,7 +45,8 @@ async def test_a_database_that_is_away_is_told_and_comes_back(api: Api, server: 
     api.context.health._asked_at = float("-inf")
     assert (await api.get("/health")).status == 500
     assert (await api.get("/readyz")).json["missing"] == ["the database does not answer"]
-    assert (await api.get(f"/v1/users/{user}/balance")).code == "unavailable"
+    away = await api.get(f"/v1/users/{user}/balance")
+    assert (away.status, away.code, away.headers["Retry-After"]) == (503, "unavailable", "2")
     waiting = asyncio.create_task(api.deduct(user, 1))
     await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert (await waiting).status == 201
