@@ -202,6 +202,21 @@ async def test_a_body_over_the_limit_is_413_and_one_at_the_limit_is_read(api: Ap
     assert (over.status, over.code) == (413, "body_too_large")
 
 
+@pytest.mark.parametrize(("size", "status"), [(1024, b"400"), (1025, b"413")])
+async def test_a_small_limit_holds_for_a_body_that_comes_with_its_head(api: Api, size: int, status: bytes) -> None:
+    api.context._body_bytes_max = 1024
+    host, _, port = api.address.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = (
+        f"POST /v1/operations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\nContent-Length: {size}\r\n\r\n"
+    )
+    writer.write(head.encode() + b"x" * size)
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).split()[1] == status
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_huge_chunked_body_is_cut_off(api: Api) -> None:
     async def chunks() -> Any:
         for _ in range(40):
