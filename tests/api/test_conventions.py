@@ -293,6 +293,18 @@ async def test_a_query_that_is_not_understood_is_400(api: Api, query: str) -> No
     assert reply.json["field"] == query.split("=", maxsplit=1)[0]
 
 
+async def test_our_own_mistake_is_told_without_what_it_was(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: str) -> str:
+        raise RuntimeError("secret of the inside")
+
+    monkeypatch.setattr(api.context, "user_id", broken)
+    reply = await api.get("/v1/users/somebody/balance", headers={"X-Request-Id": "find-me"})
+    assert (reply.status, reply.code, reply.headers["X-Request-Id"]) == (500, "internal_error", "find-me")
+    assert reply.json["detail"].startswith("The daemon made a mistake; its log has the request id.")
+    assert b"secret" not in reply.body
+    assert b"Traceback" not in reply.body
+
+
 def test_every_error_of_the_ledger_has_a_status() -> None:
     def leaves(kind: type[errors.LedgerError]) -> set[str]:
         below = kind.__subclasses__()
