@@ -298,7 +298,7 @@ async def test_our_own_mistake_is_told_without_what_it_was(api: Api, monkeypatch
         raise RuntimeError("secret of the inside")
 
     monkeypatch.setattr(api.context, "user_id", broken)
-    reply = await api.get("/v1/users/somebody/balance", headers={"X-Request-Id": "find-me"})
+    reply = await api.get("/v1/users/somebody", headers={"X-Request-Id": "find-me"})
     assert (reply.status, reply.code, reply.headers["X-Request-Id"]) == (500, "internal_error", "find-me")
     assert reply.json["detail"].startswith("The daemon made a mistake; its log has the request id.")
     assert b"secret" not in reply.body
