@@ -24,6 +24,8 @@ class Caller(NamedTuple):
 
     key_id: str
     scopes: frozenset[str]
+    workspace_id: str | None = None
+    """The only workspace that the key sees; without one it sees them all."""
 
     def require(self, scope: Scope) -> None:
         """Raises the problem 403 `scope_missing` when the key does not have `scope`."""
