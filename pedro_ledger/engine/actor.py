@@ -162,11 +162,21 @@ class UserActor:
         self.originals = {}
         self._redo(unit, followers)
 
+    def note_unknown(self) -> None:
+        """The commit of the unit under way ended without an outcome. Even when the database does not know it now, the network
+        may still deliver it: until it is decided again, nobody may be told that it was not applied.
+        """
+        assert self.unit is not None, "an actor learns this of the unit that it handed over"
+        for submission, _ in self.unit.decided:
+            for each in self._with_followers(submission, self.followers):
+                each.may_arrive = True
+
     def fail_unit(self, error: LedgerError) -> None:
-        """The unit certainly was not committed and never will be: tell its callers."""
+        """The unit certainly was not committed and never will be: tell its callers, and read the account anew before the next."""
         unit, followers = self.unit, self.followers
         assert unit is not None, "an actor fails the unit that it handed over"
-        self.unit = self.followers = None
+        self.unit = self.followers = self.account = None
+        self.originals = {}
         for submission, _ in unit.decided:
             for each in self._with_followers(submission, followers):
                 each.answer(Answer(None, error))
@@ -192,7 +202,7 @@ class UserActor:
             self.put_back = kept
             for submission in late:
                 if not submission.is_answered:
-                    submission.answer(Answer(None, NOT_REACHED))
+                    submission.answer(Answer(None, OUTCOME_UNKNOWN if submission.may_arrive else NOT_REACHED))
                     expired += 1
         return expired
 
@@ -204,10 +214,11 @@ class UserActor:
         self.refs = (*self.refs, *other.refs)
 
     def _first_deadline(self) -> float:
-        if self.put_back:
-            return self.put_back[0].deadline
-        deadline = self.mailbox.first_deadline() if self.mailbox is not None else None
-        return float("inf") if deadline is None else deadline
+        """What was put back may be younger than what waits in the mailbox, and need not be in order (see `absorb`)."""
+        waiting = [submission.deadline for submission in self.put_back or ()]
+        if self.mailbox is not None and (deadline := self.mailbox.first_deadline()) is not None:
+            waiting.append(deadline)
+        return min(waiting, default=float("inf"))
 
     @staticmethod
     def _with_followers(

@@ -109,6 +109,8 @@ class GroupCommitter:
             outcomes = await self._store.commit(units)
         except OutcomeUnknown:
             self._meter.unknown(len(units))
+            for turn in turns:
+                turn.actor.note_unknown()
             outcomes = await self._settle(units)
         except NotCommitted as failure:
             if failure.poisoned:

@@ -27,7 +27,7 @@ class House(Protocol):
 class Submission:
     """One operation, and the future of the handler that waits for its answer."""
 
-    __slots__ = ("deadline", "future", "house", "is_answered", "operation")
+    __slots__ = ("deadline", "future", "house", "is_answered", "may_arrive", "operation")
 
     def __init__(self, operation: Operation, deadline: float, house: House, future: asyncio.Future[Answer]) -> None:
         self.operation = operation
@@ -35,6 +35,8 @@ class Submission:
         self.house = house
         self.future = future
         self.is_answered = False
+        self.may_arrive = False
+        """A commit that holds it ended without an outcome."""
 
     def answer(self, answer: Answer) -> None:
         """Give the answer; a second one is ignored, for the deadline may have been faster."""
@@ -72,7 +74,7 @@ class GatheredSubmission(Submission):
         self.operation = operation
         self.deadline = deadline
         self.house = house
-        self.is_answered = False
+        self.is_answered = self.may_arrive = False
         self.gathering = gathering
         self.place = place
 

@@ -70,10 +70,29 @@ class Unit(Generic[T]):
             self.after = Account(user_id, tag, plan_key, revision + 1, seq, posted, held, head)
         return self.after
 
+    def settled(self, account: Account, answers: dict[str, Stored]) -> "Outcome":
+        """What became of this unit, when its commit left that open: `account` and the `answers` under its keys as they are now.
+
+        Applied only where the account stands exactly where the unit left it. The same answers beside another account may be
+        those of an earlier unit, and whoever went on from `after` would then decide on an account that never was.
+        """
+        if not answers:
+            return Stale(account)
+        is_all_there = all(_is_answer(answers.get(decided.key), decided) for _, decided in self.decided)
+        return APPLIED if is_all_there and account == self.after else Replayed(account, answers)
+
     def _count_refund(self, seq: int, credits: int) -> None:
         original = self.originals[seq]
         assert original is not None, "a linked refund was applied without its entry"
         self.originals[seq] = original._replace(credits_refunded=original.credits_refunded + credits)
+
+
+def _is_answer(stored: Stored | None, decided: Entry | Refused) -> bool:
+    if isinstance(decided, Entry):
+        return stored is not None and stored.entry is not None and stored.entry.hash == decided.hash
+    if not decided.refusal.remembered:
+        return stored is None
+    return stored is not None and stored.refusal is not None and stored.fingerprint == decided.fingerprint
 
 
 class Applied(NamedTuple):

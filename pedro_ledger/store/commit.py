@@ -194,7 +194,7 @@ def outcomes_of(units: Sequence[AnyUnit], rejected: Sequence[asyncpg.Record]) ->
         place = row["unit_no"] - 1
         outcome = outcomes[place]
         if row["account"] is None:
-            raise NotCommitted(f"account {units[place].user_id} has vanished", poisoned=False)
+            raise NotCommitted(f"account {units[place].user_id} has vanished", poisoned=True)
         if not isinstance(outcome, Replayed):
             account = account_of(orjson.loads(row["account"]))
             outcome = Replayed(account, {}) if row["entry"] or row["refusal"] else Stale(account)
@@ -207,7 +207,7 @@ def outcomes_of(units: Sequence[AnyUnit], rejected: Sequence[asyncpg.Record]) ->
 def settled_outcomes(
     units: Sequence[AnyUnit], accounts: Sequence[asyncpg.Record], found: Sequence[asyncpg.Record]
 ) -> list[Outcome]:
-    """An outcome per unit from what the database holds: applied when exactly what the unit wrote is there."""
+    """An outcome per unit from what the database holds now."""
     account_by_user: dict[str, Account] = {}
     for row in accounts:
         account = account_of(orjson.loads(row["account"]))
@@ -215,20 +215,9 @@ def settled_outcomes(
     answers_by_user: dict[str, dict[str, Stored]] = {unit.user_id: {} for unit in units}
     for row in found:
         _note(answers_by_user[row["user_id"]], row["entry"], row["refusal"])
-    return [_settled(unit, account_by_user[unit.user_id], answers_by_user[unit.user_id]) for unit in units]
-
-
-def _settled(unit: AnyUnit, account: Account, answers: dict[str, Stored]) -> Outcome:
-    if not answers:
-        return Stale(account)
-    for _, decided in unit.decided:
-        stored = answers.get(decided.key)
-        if isinstance(decided, Entry):
-            if stored is None or stored.entry is None or stored.entry.hash != decided.hash:
-                return Replayed(account, answers)
-        elif decided.refusal.remembered and (stored is None or stored.refusal is None):
-            return Replayed(account, answers)
-    return APPLIED
+    return [
+        unit.settled(account_by_user.get(unit.user_id, unit.before), answers_by_user[unit.user_id]) for unit in units
+    ]
 
 
 def _note(answers: dict[str, Stored], entry: str | None, refusal: str | None) -> None:

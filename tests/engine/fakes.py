@@ -31,6 +31,8 @@ class Store:
         self.turns = 0
         """Turns of the loop that a commit takes."""
         self.strangers: set[str] = set()
+        self.accounts: dict[str, Account] = {}
+        """As the units that were applied left them."""
         self.is_away = False
 
     async def load(self, wanted: Sequence[Wanted]) -> dict[str, Loaded]:
@@ -39,7 +41,7 @@ class Store:
         if self.is_away:
             raise Unavailable("away")
         return {
-            want.ref: Loaded(account(want.ref.removeprefix("clerk:")), dict.fromkeys(want.original_seqs))
+            want.ref: Loaded(self._account(want.ref.removeprefix("clerk:")), dict.fromkeys(want.original_seqs))
             for want in wanted
             if want.ref not in self.strangers
         }
@@ -50,14 +52,19 @@ class Store:
         for _ in range(self.turns):
             await asyncio.sleep(0)
         await self.gate.wait()
-        if self.script:
-            return self.script.pop(0)(units)
-        return [APPLIED] * len(units)
+        outcomes = self.script.pop(0)(units) if self.script else [APPLIED] * len(units)
+        self.accounts |= {
+            unit.user_id: unit.after for unit, each in zip(units, outcomes, strict=True) if each is APPLIED
+        }
+        return outcomes
 
     async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome]:
         self.settled.append(list(units))
         await asyncio.sleep(0)
         return self.settle_script.pop(0)(units)
+
+    def _account(self, user_id: str) -> Account:
+        return self.accounts.get(user_id) or account(user_id)
 
 
 def account(user_id: str, posted: int = 100, seq: int = 1, revision: int = 1) -> Account:

@@ -292,3 +292,23 @@ async def test_draining_finishes_what_was_accepted_and_takes_nothing_new() -> No
         store.gate.set()
         assert await drained is True
         assert all(future.result().receipt is not None for future in futures)
+
+
+async def test_what_a_lost_commit_may_still_do_is_never_called_not_applied() -> None:
+    store = Store()
+
+    def lost(units: Sequence[AnyUnit]) -> list[Outcome]:
+        store.is_away = True
+        store.script.append(raising(NotCommitted("no connection", poisoned=False)))
+        raise OutcomeUnknown("cut")
+
+    store.script = [lost, *[raising(NotCommitted("no connection", poisoned=False))] * 50]
+    store.settle_script = [lambda units: [Stale(account("u"))]]
+    async with engine_on(store, operation_timeout_s=0.3) as engine:
+        sent = engine.submit("u", deduct("sent"))
+        while not store.settled:
+            await asyncio.sleep(0)
+        never_sent = engine.submit("v", deduct("never sent"))
+        told = [(await future).error for future in (sent, never_sent)]
+        store.script.clear()
+    assert [error.facts["outcome"] for error in told if error is not None] == ["unknown", "not_applied"]

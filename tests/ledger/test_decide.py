@@ -19,6 +19,7 @@ from pedro_ledger.ledger.errors import (
 from pedro_ledger.ledger.ids import SEQ_MAX, account_tag, entry_id, parse_entry_id
 from pedro_ledger.ledger.operations import Adjustment, Deduct, Grant, Opening, Operation, Refund, fingerprint
 from pedro_ledger.ledger.prices import PriceBook, PriceList, costs
+from pedro_ledger.ledger.units import Applied, Refused, Replayed, Stale, Stored, Unit
 
 NOW = 1_795_000_000_000
 
@@ -122,3 +123,19 @@ def test_a_fingerprint_is_of_what_is_asked_and_of_nothing_else() -> None:
     others = [asked._replace(credits=2), asked._replace(credits=None), asked._replace(operation_type="Y"),
               asked._replace(details="{}"), Grant("k1", "a", 1, "promo"), Adjustment("k1", "a", 1, "promo")]  # fmt: skip
     assert len({fingerprint(each) for each in [asked, *others]}) == 7
+
+
+def test_a_unit_is_settled_as_applied_only_where_the_account_stands_as_it_left_it() -> None:
+    account = Account.new("u")._replace(posted=5)
+    unit: Unit[None] = Unit(account, Facts(), NOW)
+    unit.add(None, Deduct("k", "test", "X", 9))
+    after = unit.seal()
+    _, refused = unit.decided[0]
+    assert isinstance(refused, Refused)
+    answers = {"k": Stored(refused.fingerprint, None, refused.refusal)}
+    assert unit.settled(after, answers) == Applied()
+    assert unit.settled(account, {}) == Stale(account)
+    moved = after._replace(revision=7)
+    assert unit.settled(moved, answers) == Replayed(moved, answers)
+    other = {"k": Stored(b"another request ", None, refused.refusal)}
+    assert unit.settled(after, other) == Replayed(after, other)
