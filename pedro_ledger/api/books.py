@@ -1,13 +1,13 @@
 """Reading the books: balance, usage, statement, one entry."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from pedro_ledger.api.bodies import query, query_limit, query_time, user_ref
+from pedro_ledger.api.bodies import invalid_query, query, query_limit, query_time, user_ref
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.paging import cursor_of, place_of, seq_of
 from pedro_ledger.api.problems import Problem
@@ -17,10 +17,15 @@ from pedro_ledger.ledger.errors import EntryNotFound, UserNotFound
 
 
 async def balance(request: Request, context: Context) -> web.Response:
-    """Where a user stands."""
-    query(request)
+    """Where a user stands, or stood at a moment in the past (`at`)."""
+    moment = query_time(query(request, "at"), "at")
     ref = user_ref(request)
-    row = await context.entries.balance(ref)
+    if moment is None:
+        row = await context.entries.balance(ref)
+    elif moment > datetime.now(UTC):
+        raise invalid_query("at", "must not be in the future; without it you get the balance as it is")
+    else:
+        row = await context.entries.balance_at(ref, moment)
     if row is None:
         raise UserNotFound(f"There is no user {ref}.", user=ref)
     return json_response(
@@ -30,7 +35,8 @@ async def balance(request: Request, context: Context) -> web.Response:
             "creditsHeld": row.held,
             "creditsAvailable": row.posted - row.held,
             "seq": row.seq,
-            "updatedAt": time_text(row.updated_at),
+            "updatedAt": row.updated_at and time_text(row.updated_at),
+            "lastSyncedAt": row.last_synced_at and time_text(row.last_synced_at),
         }
     )
 

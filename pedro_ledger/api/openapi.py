@@ -13,6 +13,7 @@ _REF = "#/components/schemas/"
 _TEXT: dict[str, Any] = {"type": "string"}
 _MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+_MAYBE_TIME: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": CREDITS_MAX}
 _SIGNED: dict[str, Any] = {"type": "integer", "minimum": -CREDITS_MAX, "maximum": CREDITS_MAX}
 _SEQ: dict[str, Any] = {"type": "integer", "minimum": 0}
@@ -54,7 +55,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     ),
     "Results": _object(results={"type": "array", "items": {"$ref": _REF + "Result"}}),
     "Balance": _object(
-        userId=_TEXT, creditsRemaining=_SIGNED, creditsHeld=_COUNT, creditsAvailable=_SIGNED, seq=_SEQ, updatedAt=_TIME
+        userId=_TEXT, creditsRemaining=_SIGNED, creditsHeld=_COUNT, creditsAvailable=_SIGNED, seq=_SEQ,
+        updatedAt=_MAYBE_TIME, lastSyncedAt=_MAYBE_TIME,
     ),
     "Usage": _object(
         id=_TEXT, userId=_TEXT, creditBalanceId=_TEXT, operationType=_TEXT, creditsUsed=_SIGNED, details=_ANY, timestamp=_TIME
@@ -82,6 +84,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 _QUERY: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 20},
     "cursor": _TEXT,
+    "at": _TIME,
     "from": _TIME,
     "to": _TIME,
     "order": {"enum": ["asc", "desc"]},

@@ -49,6 +49,7 @@ STATUS_BY_CODE: dict[str, int] = {
     ledger.InsufficientCredits.code: 402,
     ledger.UserNotFound.code: 404,
     ledger.EntryNotFound.code: 404,
+    ledger.BalanceNotKnown.code: 404,
     ledger.RefundExceedsEntry.code: 409,
     ledger.EntryNotRefundable.code: 409,
     ledger.BalanceLimitExceeded.code: 409,

@@ -46,7 +46,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{_USER}/refund", credits.refund, Scope.WRITE, RefundBody, True, (201,), "Receipt", (), (404, 409, 422)),
     Route("POST", f"{_USER}/grants", credits.grant, Scope.ADMIN, GrantBody, True, (201,), "Receipt", (), (404, 409, 422)),
     Route("POST", "/v1/operations", credits.operations, Scope.WRITE, BatchBody, False, (200,), "Results", (), (422,)),
-    Route("GET", f"{_USER}/balance", books.balance, Scope.READ, None, False, (200,), "Balance", (), (404,)),
+    Route("GET", f"{_USER}/balance", books.balance, Scope.READ, None, False, (200,), "Balance", ("at",), (404,)),
     Route("GET", f"{_USER}/usage", books.usage, Scope.READ, None, False, (200,), "UsagePage",
           ("operationType", "from", "to", *_LIST), (404, 422)),
     Route("GET", f"{_USER}/statement", books.statement, Scope.READ, None, False, (200,), "StatementPage",

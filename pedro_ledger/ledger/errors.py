@@ -86,6 +86,12 @@ class UserNotFound(LedgerError):
     code = "user_not_found"
 
 
+class BalanceNotKnown(LedgerError):
+    """The ledger does not reach back so far"""
+
+    code = "balance_not_known"
+
+
 class Conflict(LedgerError):
     """The request conflicts with what is there"""
 

@@ -1,12 +1,13 @@
 """Reading the books: balances, usage, statements, single entries."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
 
+from pedro_ledger.ledger.errors import BalanceNotKnown
 from pedro_ledger.ledger.ids import parse_entry_id
 from pedro_ledger.store.accounts import CLERK_PREFIX
 from pedro_ledger.store.database import Database
@@ -23,7 +24,10 @@ class BalanceRow(NamedTuple):
     posted: int
     held: int
     seq: int
-    updated_at: datetime
+    updated_at: datetime | None
+    """When the balance last changed; None before its first entry."""
+    last_synced_at: datetime | None
+    """When what the app sees was last brought in step; None where the app has no balance."""
 
 
 class StatementRow(NamedTuple):
@@ -55,6 +59,15 @@ class EntryReader:
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(_SQL["read_balance"], ref if clerk_id is None else None, clerk_id)
         return BalanceRow(*row) if row is not None else None
+
+    async def balance_at(self, ref: str, moment: datetime) -> BalanceRow | None:
+        """A user's balance as it was at `moment`; None where `ref` is nobody. Raises `BalanceNotKnown` for what the ledger never saw."""
+        clerk_id = ref.removeprefix(CLERK_PREFIX) if ref.startswith(CLERK_PREFIX) else None
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(
+                _SQL["read_balance_at"], ref if clerk_id is None else None, clerk_id, moment
+            )
+        return _past_balance(row, moment) if row is not None else None
 
     async def usage(
         self,
@@ -107,3 +120,22 @@ class EntryReader:
             row["previous_hash"],
             orjson.loads(row["refunds"]) if row["refunds"] else [],
         )
+
+
+def _past_balance(row: asyncpg.Record, moment: datetime) -> BalanceRow:
+    user_id, at = row["user_id"], row["created_at"]
+    if row["seq"] is not None:
+        return BalanceRow(user_id, row["balance_after"], row["held_after"], row["seq"], at, at)
+    if row["first_kind"] is None:  # not adopted yet: what the app wrote last is all that there is
+        known_since = row["unadopted_since"]
+        if moment >= known_since:
+            return BalanceRow(user_id, row["unadopted_credits"] or 0, 0, 0, known_since, known_since)
+    elif row["first_kind"] != "opening":
+        return BalanceRow(user_id, 0, 0, 0, None, None)
+    else:
+        known_since = row["first_at"]
+    text = known_since.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    raise BalanceNotKnown(
+        f"The ledger has known this user since {text}; what the balance was before, only the app could tell.",
+        knownSince=text,
+    )
