@@ -36,13 +36,14 @@ def configure_logs(level: str, log_format: Literal["auto", "json", "console"]) -
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_request_id,
+        structlog.processors.format_exc_info,  # before `redact`, and never with the frames' variables: these hold keys
         redact,
     ]
     least = logging.getLevelNamesMapping()[level.upper()]
     final: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if as_text
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
+        else [structlog.processors.JSONRenderer(serializer=_dumps)]
     )
     structlog.configure(
         processors=[*shared, *final],

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -50,13 +51,22 @@ def test_the_password_in_a_url_is_hidden_and_the_rest_is_not(capsys: pytest.Capt
     assert line["url"] == "http://127.0.0.1:8080/a@b"
 
 
-def test_an_exception_is_told_with_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logs("info", "json")
-    try:
-        raise ValueError("broken")
-    except ValueError:
-        structlog.get_logger("a").exception("failed")
-    assert "ValueError: broken" in orjson.loads(capsys.readouterr().err)["exception"]
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_an_exception_is_told_with_its_trace_and_without_secrets(form: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", form)
+
+    def fail(key: str) -> None:
+        raise ValueError(f"cannot reach postgresql://u:{key}@h/d")
+
+    for logger in (structlog.get_logger("a"), logging.getLogger("a")):
+        try:
+            fail("hunter" + "2")  # a variable of the frame, and not to be read in the line of code
+        except ValueError:
+            logger.exception("failed")
+        told = capsys.readouterr().err
+        assert "ValueError: cannot reach" in told
+        assert "in fail" in told
+        assert "hunter2" not in told
 
 
 def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,7 +145,7 @@ class unavailable:  # noqa: N801 - reads as a phrase: `with unavailable():`
             return
         if isinstance(error, CONNECTION_FAILURES) or (
             isinstance(error, asyncpg.PostgresError)
-            and (error.sqlstate or "")[:2] in {"08", "25", "28", "3D", "53", "55", "57", "58"}
+            and (error.sqlstate or "")[:2] in {"08", "25", "28", "3D", "40", "53", "55", "57", "58"}
         ):
             raise Unavailable(
                 "The database cannot be asked now. Try again shortly.", reason=type(error).__name__
