@@ -42,6 +42,7 @@ _ENTRY = {
 ANSWERS: dict[str, dict[str, Any]] = {
     "Any": {"type": "object"},
     "Text": _TEXT,
+    "Page": _TEXT,
     "Problem": _object(
         type=_TEXT, title=_TEXT, status={"type": "integer"}, detail=_TEXT, code={"type": "string", "pattern": "^[a-z_0-9]+$"}
     ),
@@ -92,6 +93,8 @@ _QUERY: dict[str, dict[str, Any]] = {
     "isActive": {"type": "boolean"},
     "email": _TEXT,
 }
+
+_MEDIA = {"Text": "text/plain", "Page": "text/*"}
 
 
 def describe() -> dict[str, Any]:
@@ -149,7 +152,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    media = "text/plain" if route.schema == "Text" else "application/json"
+    media = _MEDIA.get(route.schema, "application/json")
     answer = {"content": {media: {"schema": {"$ref": _REF + route.schema}}}}
     responses = {str(status): {"description": "The answer.", **answer} for status in route.answers}
     if route.scope is None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from pedro_ledger.api import books, credits, operating, users
+from pedro_ledger.api import books, credits, docs, operating, users
 from pedro_ledger.api.auth import Scope
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.requests import Request
@@ -61,4 +61,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/readyz", operating.readyz, PUBLIC, schema="Readiness", answers=(200, 503)),
     Route("GET", "/metrics", operating.metrics, PUBLIC, schema="Text"),
     Route("GET", "/openapi.json", operating.openapi, PUBLIC, schema="Any"),
+    Route("GET", "/docs", docs.page, PUBLIC, schema="Page"),
+    Route("GET", "/docs/page.css", docs.style, PUBLIC, schema="Page"),
+    Route("GET", "/docs/page.js", docs.script, PUBLIC, schema="Page"),
 )  # fmt: skip
