@@ -32,6 +32,9 @@ from pedro_ledger.store.entries import EntryReader
 from pedro_ledger.store.health import DatabaseHealth
 from pedro_ledger.store.migrations import migrate
 from pedro_ledger.store.refusals import RefusalPurger
+from pedro_ledger.store.replica import Reader
+from pedro_ledger.store.reports import ReportReader
+from pedro_ledger.store.rollups import Folder
 from pedro_ledger.store.users import UserStore
 
 log = structlog.get_logger(__name__)
@@ -48,6 +51,8 @@ class Databases(NamedTuple):
     direct: Database
     """The primary without a pooler between, for what needs a session."""
     is_embedded: bool
+    replica: Database | None = None
+    """Answers what may be a little late."""
 
 
 @asynccontextmanager
@@ -72,7 +77,9 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
 
         primary = database(url, "DATABASE_URL")
         direct = database(direct_url, "DIRECT_URL") if direct_url else primary
-        yield Databases(primary, direct, settings.database_url is None)
+        replica_url = settings.database_replica_url and settings.database_replica_url.get_secret_value()
+        replica = database(replica_url, "DATABASE_REPLICA_URL") if replica_url else None
+        yield Databases(primary, direct, settings.database_url is None, replica)
 
 
 def api_key_of(settings: Settings, *, make: bool) -> tuple[str, Path | None]:
@@ -175,13 +182,16 @@ class Daemon:
         await catalog.refresh()
         purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
         engine.start()
-        for run in (catalog.run, purger.run):
+        reader = await open_reader(databases, settings, stack, metrics)
+        folder = Folder(databases.primary, interval_s=settings.reports_fold_s, on_step=metrics.folded)
+        for run in (catalog.run, purger.run, folder.run, reader.run):
             task = asyncio.create_task(run(), name=run.__qualname__)
             stack.push_async_callback(_cancel, task)
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
         return Context(
             engine=engine,
-            entries=EntryReader(databases.primary),
+            entries=EntryReader(databases.primary, reader),
+            reports=ReportReader(reader),
             users=UserStore(databases.primary),
             catalog=catalog,
             keys=KeyRing.of_one(key, "initial") if key else KeyRing({}),
@@ -215,6 +225,23 @@ class Daemon:
 
         stack.push_async_callback(turn_away)
         return f"http://{host}:{port}"
+
+
+async def open_reader(databases: Databases, settings: Settings, stack: AsyncExitStack, metrics: Metrics) -> Reader:
+    """What reads from the replica while it keeps up; without one, from the primary. The primary is open already."""
+    if databases.replica is None:
+        return Reader(databases.primary)
+    await databases.replica.open()
+    stack.push_async_callback(databases.replica.close)
+    reader = Reader(
+        databases.primary,
+        databases.replica,
+        lag_max_s=settings.replica_lag_max_s,
+        on_lag=metrics.replica_lag.set,
+        on_fallback=metrics.replica_passed_over.inc,
+    )
+    await reader.check()
+    return reader
 
 
 def limits_of(settings: Settings) -> EngineLimits:

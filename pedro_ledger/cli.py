@@ -3,6 +3,8 @@
 import asyncio
 import sys
 from collections.abc import Coroutine
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -17,6 +19,18 @@ if TYPE_CHECKING:
     from pedro_ledger.app import Running
 
 T = TypeVar("T")
+REPORT_NAMES = ("user-growth", "top-operations", "low-balance", "usage-by-day", "top-users", "liability")
+
+
+class ReportForm(StrEnum):
+    """How a report is printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    NDJSON = "ndjson"
+    JSON = "json"
+
+
 cli = typer.Typer(
     help="The credit ledger daemon for AI products.",
     no_args_is_help=True,
@@ -134,6 +148,33 @@ def verify(config: Config = None, as_json: AsJson = False) -> None:
 
     settings = settings_or_fail(config)
     raise typer.Exit(run(command.main(settings, as_json=as_json)))
+
+
+@cli.command()
+def report(
+    name: Annotated[str, typer.Argument(help="Its name: " + ", ".join(REPORT_NAMES) + ".")],
+    config: Config = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day after the last one, UTC.")
+    ] = None,
+    operation: Annotated[str | None, typer.Option(help="Only uses of this operation type.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows.")] = None,
+    form: Annotated[ReportForm, typer.Option("--format", help="How to print it.")] = ReportForm.TABLE,
+    as_json: AsJson = False,
+) -> None:
+    """Print a report on users, usage, or the credits owed."""
+    from pedro_ledger.commands import report as command  # noqa: PLC0415
+    from pedro_ledger.reports.catalogue import REPORTS, Asked  # noqa: PLC0415
+
+    if name not in REPORTS:
+        fail(f"there is no report {name}; the reports are {', '.join(REPORTS)}")
+    asked = Asked(since and since.date(), until and until.date(), operation, limit)
+    for option, value in asked._asdict().items():
+        if value is not None and option not in REPORTS[name].takes:
+            fail(f"the report {name} takes no --{option}")
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(command.main(settings, name, asked, "json" if as_json else form.value)))
 
 
 cli.command()(replay)

@@ -89,6 +89,23 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self._fold_seconds = Histogram(
+            "pedro_ledger_fold_seconds",
+            "Moving one step of changes into the reports' rollups.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._folded = Counter(
+            "pedro_ledger_folded_changes", "Changes moved into the reports' rollups.", registry=registry
+        )
+        self.replica_lag = self._gauge(
+            "replica_lag_seconds", "How far the replica is behind; infinite when it cannot be told, 0 without one."
+        )
+        self.replica_passed_over = Counter(
+            "pedro_ledger_replica_passed_over",
+            "Reads that the primary answered because the replica lagged or was gone.",
+            registry=registry,
+        )
         self.in_flight = self._gauge("operations_in_flight", "Operations without an answer yet.")
         self.accounts_resident = self._gauge("accounts_resident", "Accounts in memory.")
         self.actors_active = self._gauge("actors_active", "Actors that are not resting.")
@@ -136,6 +153,11 @@ class Metrics:
     def replayed(self, operations: int) -> None:
         """Operations were answered with what their key had been answered before."""
         self._replays.inc(operations)
+
+    def folded(self, changes: int, seconds: float) -> None:
+        """A step moved changes into the rollups."""
+        self._folded.inc(changes)
+        self._fold_seconds.observe(seconds)
 
     def unknown(self, units: int) -> None:
         """A commit ended without an outcome."""

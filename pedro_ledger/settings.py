@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "PEDRO_"
-UNPREFIXED = ("database_url", "direct_url")
+UNPREFIXED = ("database_url", "direct_url", "database_replica_url")
 
 
 class SettingsError(Exception):
@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         None,
         validation_alias="DIRECT_URL",
         description="The same server without a pooler between, for migrations.",
+    )
+    database_replica_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_REPLICA_URL",
+        description="A streaming replica that answers reports, statements and usage.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -84,6 +89,10 @@ class Settings(BaseSettings):
     prices_refresh_s: float = Field(
         2, gt=0, le=3600, description="Prices, plans and operation types are read again this often."
     )
+    replica_lag_max_s: float = Field(
+        5, gt=0, le=3600, description="A replica that is further behind is not read from; the primary answers."
+    )
+    reports_fold_s: float = Field(5, gt=0, le=3600, description="What reports tell is summed up this often.")
 
     @classmethod
     def settings_customise_sources(

@@ -13,6 +13,7 @@ from pedro_ledger.store.catalog import Catalog
 from pedro_ledger.store.database import Database
 from pedro_ledger.store.entries import EntryReader
 from pedro_ledger.store.health import DatabaseHealth
+from pedro_ledger.store.reports import ReportReader
 from pedro_ledger.store.users import UserStore
 
 
@@ -24,6 +25,7 @@ class Context:
         *,
         engine: Engine,
         entries: EntryReader,
+        reports: ReportReader,
         users: UserStore,
         catalog: Catalog,
         keys: KeyRing,
@@ -36,6 +38,7 @@ class Context:
     ) -> None:
         self.engine = engine
         self.entries = entries
+        self.reports = reports
         self.users = users
         self.catalog = catalog
         self.keys = keys

@@ -1,5 +1,6 @@
 """The description of the API (OpenAPI 3.1), made from the route table and the models, so that it cannot drift from either."""
 
+import re
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -8,12 +9,15 @@ from pedro_ledger import __version__
 from pedro_ledger.api.routes import ROUTES, Route
 from pedro_ledger.api.schemas import BatchDeduct, BatchGrant, BatchRefund
 from pedro_ledger.ledger.account import CREDITS_MAX
+from pedro_ledger.reports.catalogue import REPORTS
+from pedro_ledger.reports.forms import TYPES
 
 _REF = "#/components/schemas/"
 _TEXT: dict[str, Any] = {"type": "string"}
 _MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 _MAYBE_TIME: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
+_DAY: dict[str, Any] = {"type": "string", "format": "date"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": CREDITS_MAX}
 _SIGNED: dict[str, Any] = {"type": "integer", "minimum": -CREDITS_MAX, "maximum": CREDITS_MAX}
 _SEQ: dict[str, Any] = {"type": "integer", "minimum": 0}
@@ -78,6 +82,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         usageHistory={"type": "array", "items": {"$ref": _REF + "Usage"}},
     ),
     "UserPage": _page_of("User"),
+    "Report": _object(report={"enum": [*REPORTS]}, timestamp=_TIME, items={"type": "array", "items": {"type": "object"}}),
     "Health": _object(("timestamp",), status=_TEXT, timestamp=_TIME),
     "Readiness": _object(("missing",), status=_TEXT, missing={"type": "array", "items": _TEXT}),
 }  # fmt: skip
@@ -86,6 +91,10 @@ _QUERY: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 20},
     "cursor": _TEXT,
     "at": _TIME,
+    "format": {"enum": [*TYPES], "default": "json"},
+    "since": _DAY,
+    "until": _DAY,
+    "operation": _TEXT,
     "from": _TIME,
     "to": _TIME,
     "order": {"enum": ["asc", "desc"]},
@@ -128,9 +137,7 @@ def describe() -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": _TEXT}
-        for name in ("user", "entry")
-        if f"{{{name}}}" in route.path
+        {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in re.findall(r"{(\w+)}", route.path)
     ]
     parameters += [{"name": name, "in": "query", "schema": _QUERY[name]} for name in route.query]
     if route.moves_credits:

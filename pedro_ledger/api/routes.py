@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from pedro_ledger.api import books, credits, docs, operating, users
+from pedro_ledger.api import books, credits, docs, operating, reports, users
 from pedro_ledger.api.auth import Scope
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.requests import Request
@@ -56,6 +56,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/users", users.list_page, Scope.READ, None, False, (200,), "UserPage", ("isActive", "email", *_LIST)),
     Route("GET", _USER, users.read, Scope.READ, None, False, (200,), "User", (), (404,)),
     Route("PATCH", _USER, users.change, Scope.WRITE, UserChange, False, (200,), "User", (), (404, 409, 422)),
+    Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, None, False, (200,), "Report",
+          ("format", "since", "until", "operation", "limit"), (404, 422)),
     Route("GET", "/health", operating.health, PUBLIC, schema="Health", answers=(200, 500)),
     Route("GET", "/livez", operating.livez, PUBLIC, schema="Health"),
     Route("GET", "/readyz", operating.readyz, PUBLIC, schema="Readiness", answers=(200, 503)),

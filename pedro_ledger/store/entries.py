@@ -11,6 +11,7 @@ from pedro_ledger.ledger.errors import BalanceNotKnown
 from pedro_ledger.ledger.ids import parse_entry_id
 from pedro_ledger.store.accounts import CLERK_PREFIX
 from pedro_ledger.store.database import Database
+from pedro_ledger.store.replica import Reader
 from pedro_ledger.store.rows import Row
 from pedro_ledger.store.sqlfiles import SqlFiles
 
@@ -48,10 +49,11 @@ class EntryRow(NamedTuple):
 
 
 class EntryReader:
-    """Reads from `database`, which may be a replica."""
+    """Balances and single entries come from the primary; pages of usage and statements may come a little late, from a replica."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, reader: Reader) -> None:
         self._database = database
+        self._reader = reader
 
     async def balance(self, ref: str) -> BalanceRow | None:
         """A user's balance; None where `ref` is nobody."""
@@ -81,8 +83,7 @@ class EntryReader:
     ) -> Sequence[asyncpg.Record]:
         """A page of the app's `UsageHistory`, newest first; `before` is the last row of the page before. Times without zone, UTC."""
         at, row_id = before or (None, None)
-        async with self._database.acquire() as connection:
-            return await connection.fetch(_SQL["list_usage"], user_id, operation_type, since, until, at, row_id, limit)
+        return await self._reader.fetch(_SQL["list_usage"], user_id, operation_type, since, until, at, row_id, limit)
 
     async def statement(
         self,
@@ -98,10 +99,9 @@ class EntryReader:
         name, start = ("list_statement", 0)
         if newest_first:
             name, start = "list_statement_newest_first", 2**62
-        async with self._database.acquire() as connection:
-            rows = await connection.fetch(
-                _SQL[name], user_id, start if after_seq is None else after_seq, since, until, limit
-            )
+        rows = await self._reader.fetch(
+            _SQL[name], user_id, start if after_seq is None else after_seq, since, until, limit
+        )
         return [StatementRow(orjson.loads(row["entry"]), row["related_id"]) for row in rows]
 
     async def entry(self, entry_id: str) -> EntryRow | None:

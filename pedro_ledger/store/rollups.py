@@ -1,0 +1,65 @@
+"""Keeps the reports' rollups: moves what the triggers queued into them, a bounded step a transaction."""
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+
+import structlog
+
+from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.store.database import Database
+from pedro_ledger.store.sqlfiles import SqlFiles
+
+_SQL = SqlFiles("rollups")
+LOCK_KEY = 0x5045_4452_4F02
+STEP_USES = 20_000
+STEP_ROWS = 2_000
+log = structlog.get_logger(__name__)
+
+
+class Folder:
+    """One step is `step`; `run` takes steps until the queues are empty, and again after `interval_s`.
+
+    Any number of replicas may run one: a transaction's advisory lock lets one step at a time through. Nothing depends on
+    the lock but the peace of the others: a queue's row is deleted and counted in the same statement.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        interval_s: float,
+        on_step: Callable[[int, float], None] = lambda changes, seconds: None,
+    ) -> None:
+        self._database = database
+        self._interval_s = interval_s
+        self._on_step = on_step
+
+    async def run(self) -> None:
+        """Fold until cancelled."""
+        while True:
+            try:
+                await self.fold()
+            except Unavailable as error:
+                log.warning("reports_not_folded", reason=error.facts.get("reason"))
+            await asyncio.sleep(self._interval_s)
+
+    async def fold(self) -> int:
+        """Fold what is queued, step by step. Returns how many changes were moved."""
+        folded = 0
+        while changes := await self.step():
+            folded += changes
+        return folded
+
+    async def step(self) -> int:
+        """One transaction. Returns how many changes it moved; 0 when there are none or another replica is at it."""
+        started = perf_counter()
+        async with self._database.acquire() as connection, connection.transaction():
+            if not await connection.fetchval(_SQL["take_turn"], LOCK_KEY):
+                return 0
+            changes: int = await connection.fetchval(_SQL["fold_usage"], STEP_USES)
+            changes += await connection.fetchval(_SQL["fold_balances"], STEP_ROWS)
+            changes += await connection.fetchval(_SQL["fold_signups"], STEP_ROWS)
+        if changes:
+            self._on_step(changes, perf_counter() - started)
+        return changes

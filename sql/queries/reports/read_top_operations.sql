@@ -1,0 +1,11 @@
+-- Operation types by how often they were used ($1 from, $2 before, $3 operation type or null, $4 how many rows).
+SELECT operation_type, sum(uses)::bigint AS uses, sum(credits)::bigint AS credits
+FROM (
+    SELECT operation_type, uses, credits FROM pedro_ledger.usage_by_day WHERE day >= $1 AND day < $2
+    UNION ALL
+    SELECT operation_type, uses, credits FROM pedro_ledger.usage_pending WHERE day >= $1 AND day < $2
+) AS usage
+WHERE $3::text IS NULL OR operation_type = $3
+GROUP BY operation_type
+ORDER BY uses DESC, operation_type
+LIMIT $4

@@ -1,0 +1,47 @@
+"""Reports as plain queries over the app's own tables: what the rollups must equal."""
+
+from datetime import date
+from typing import Any
+
+from pedro_ledger.reports.catalogue import TOP_USERS, Asked
+from pedro_ledger.store.database import Connection
+
+_USAGE = 'FROM "UsageHistory" WHERE "timestamp" >= $1::date AND "timestamp" < $2::date AND ($3::text IS NULL OR "operationType"::text = $3)'
+_NUMBERS = 'count(*) AS uses, sum("creditsUsed")::bigint AS "creditsUsed"'
+_AVERAGE = 'round(avg("creditsUsed"), 4)::float AS "averageCredits"'
+_DAY = "to_char(\"timestamp\", 'YYYY-MM-DD')"
+QUERIES = {
+    "user-growth": """
+        SELECT to_char(date_trunc('day', "createdAt"), 'YYYY-MM-DD') AS day, count(*) AS users FROM "User"
+        WHERE "createdAt" >= $1::date AND "createdAt" < $2::date AND $3::text IS NULL GROUP BY 1 ORDER BY 1 DESC LIMIT $4""",
+    "top-operations": f"""
+        SELECT "operationType"::text, {_NUMBERS}, {_AVERAGE} {_USAGE} GROUP BY "operationType"
+        ORDER BY uses DESC, "operationType"::text LIMIT $4""",
+    "low-balance": """
+        SELECT below, (SELECT count(*) FROM "CreditBalance" WHERE "creditsRemaining" < below) AS users
+        FROM unnest(ARRAY[1, 10, 50, 100]) AS below
+        WHERE $1::date < $2::date AND $3::text IS NULL ORDER BY below LIMIT $4""",
+    "usage-by-day": f"""
+        SELECT {_DAY} AS day, "operationType"::text, {_NUMBERS}, {_AVERAGE} {_USAGE}
+        GROUP BY 1, "operationType" ORDER BY 1 DESC, "operationType"::text LIMIT $4""",
+    "top-users": f"""
+        SELECT "userId", {_NUMBERS} {_USAGE} GROUP BY "userId" ORDER BY "creditsUsed" DESC, "userId" LIMIT $4""",
+    "liability": """
+        SELECT count(*) FILTER (WHERE "creditsRemaining" > 0) AS users,
+            coalesce(sum("creditsRemaining") FILTER (WHERE "creditsRemaining" > 0), 0)::bigint AS "creditsOwed",
+            coalesce(sum(held), 0)::bigint AS "creditsHeld",
+            (coalesce(sum("creditsRemaining") FILTER (WHERE "creditsRemaining" > 0), 0) - coalesce(sum(held), 0))::bigint
+                AS "creditsAvailable",
+            coalesce(-sum("creditsRemaining") FILTER (WHERE "creditsRemaining" < 0), 0)::bigint AS "creditsOverdrawn"
+        FROM "CreditBalance" LEFT JOIN pedro_ledger.account ON user_id = "userId"
+        WHERE $1::date < $2::date AND $3::text IS NULL LIMIT $4""",
+}  # fmt: skip
+
+
+async def raw_report(connection: Connection, name: str, asked: Asked) -> list[dict[str, Any]]:
+    """The rows that the report `name` must have. Slow: it reads every row."""
+    limit = asked.limit or (TOP_USERS if name == "top-users" else None)
+    rows = await connection.fetch(
+        QUERIES[name], asked.since or date.min, asked.until or date.max, asked.operation, limit
+    )
+    return [dict(row) for row in rows]
