@@ -71,8 +71,10 @@ def run(job: Coroutine[Any, Any, T]) -> T:
     from pedro_ledger.app import ListenError  # noqa: PLC0415
     from pedro_ledger.embedded import EmbeddedError  # noqa: PLC0415
     from pedro_ledger.ledger.errors import Unavailable  # noqa: PLC0415
+    from pedro_ledger.store.archives import ArchiveError  # noqa: PLC0415
     from pedro_ledger.store.dsn import DatabaseUrlError  # noqa: PLC0415
     from pedro_ledger.store.migrations import MigrationError  # noqa: PLC0415
+    from pedro_ledger.store.programs import ProgramError  # noqa: PLC0415
 
     try:
         if sys.platform == "win32":
@@ -81,7 +83,7 @@ def run(job: Coroutine[Any, Any, T]) -> T:
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(job)
-    except (DatabaseUrlError, EmbeddedError, ListenError, MigrationError) as error:
+    except (ArchiveError, DatabaseUrlError, EmbeddedError, ListenError, MigrationError, ProgramError) as error:
         fail(str(error))
     except Unavailable as error:
         fail(f"{error.detail} ({error.facts.get('reason', 'no answer')}) Check DATABASE_URL and that the server runs.")
@@ -175,6 +177,48 @@ def report(
             fail(f"the report {name} takes no --{option}")
     settings = settings_or_fail(config)
     raise typer.Exit(run(command.main(settings, name, asked, "json" if as_json else form.value)))
+
+
+@cli.command()
+def backup(
+    file: Annotated[Path | None, typer.Argument(help="Where to write it; a name with the time without it.")] = None,
+    config: Config = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write both schemas to one file that is read back before it gets its name; the daemon goes on serving."""
+    from pedro_ledger.commands import archives as command  # noqa: PLC0415
+
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(command.back_up(settings, file or command.default_file(), replace=replace, as_json=as_json)))
+
+
+@cli.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    config: Config = None,
+    no_privileges: Annotated[
+        bool, typer.Option("--no-privileges", help="Leave out grants, where the server lacks their roles.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a backup into an empty database, all or nothing, migrate it and verify it."""
+    from pedro_ledger.commands import archives as command  # noqa: PLC0415
+
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(command.restore(settings, file, drop_grants=no_privileges, as_json=as_json)))
+
+
+@cli.command()
+def reset(
+    config: Config = None,
+    confirm: Annotated[str | None, typer.Option(help="The words that are asked for, where nobody types.")] = None,
+) -> None:
+    """Empty the embedded database for good, after a typed confirmation."""
+    from pedro_ledger.commands import reset as command  # noqa: PLC0415
+
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(command.main(settings, confirmation=confirm)))
 
 
 cli.command()(replay)

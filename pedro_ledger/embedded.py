@@ -137,6 +137,16 @@ class EmbeddedPostgres:
         finally:
             os.close(lock)
 
+    def reset(self) -> None:
+        """Remove the database with all that it holds, and make an empty one. Raises `EmbeddedError` while others use it."""
+        # First, so that the next start makes the database where this process ends in between.
+        (self.home / "database-made").unlink(missing_ok=True)
+        connect = ["-h", str(self.socket_dir), "-U", SUPERUSER, "-d", "postgres", "-XAtqc"]
+        done = self._run("psql", *connect, f'DROP DATABASE "{DATABASE}"', check=False)
+        if done.returncode != 0:
+            raise EmbeddedError(f"The database was kept: {done.stderr.strip()}. Stop the daemon first.")
+        self._create_database()
+
     def url(self, database: str = DATABASE) -> str:
         """The URL of a database of this server."""
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self.socket_dir), safe='/')}"

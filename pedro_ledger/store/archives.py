@@ -12,6 +12,7 @@ from pedro_ledger.store.programs import Program, ProgramError, fitting, run_prog
 from pedro_ledger.store.sqlfiles import SqlFiles
 
 _SQL = SqlFiles("archives")
+APPLICATION_NAME = "pedro_ledger"
 TABLE_LOCK_WAIT = "30s"
 """How long `pg_dump` waits for a table that a migration holds."""
 TIMEOUT_SETTING_SINCE = 17
@@ -87,8 +88,8 @@ async def check_archive(pg_restore: Program, file: Path, tables: Sequence[tuple[
     await run_program(pg_restore, ["--file=/dev/null", str(file)])
 
 
-async def restore_archive(database: Database, file: Path) -> int:
-    """Restore into an empty database, in one transaction. Returns the number of tables. Raises `ArchiveError`, `ProgramError` or `Unavailable`."""
+async def restore_archive(database: Database, file: Path, *, drop_grants: bool = False) -> int:
+    """Restore into an empty database, in one transaction. Returns the number of tables. Raises as `make_archive`, and leaves nothing."""
     with unavailable():
         connection = await database.connect()
     try:
@@ -109,7 +110,8 @@ async def restore_archive(database: Database, file: Path) -> int:
                 pg_restore,
                 [
                     "--single-transaction", "--exit-on-error", "--no-owner", "--no-password", f"--use-list={wanted.name}",
-                    f"--dbname={database.url.database or ''}", str(file),
+                    # Names no database, so that PGDATABASE does; a name could be read as something else.
+                    f"--dbname=application_name={APPLICATION_NAME}", *(["--no-privileges"] if drop_grants else []), str(file),
                 ],
                 database.url,
             )  # fmt: skip

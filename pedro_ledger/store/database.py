@@ -20,7 +20,6 @@ else:
 
 log = structlog.get_logger(__name__)
 
-CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 10.0
 
 SESSION_SETTINGS = {
@@ -105,7 +104,7 @@ class Database:
         """A pooled connection. Raises `Unavailable` when none is free or the server fails."""
         assert self._pool is not None, "open the database first"
         with unavailable():
-            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+            async with self._pool.acquire(timeout=self.url.pool_timeout_s) as connection:
                 yield connection  # type: ignore[misc]
 
     @property
@@ -114,7 +113,7 @@ class Database:
         return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool is not None else (0, 0)
 
     def _arguments(self, settings: Mapping[str, str]) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"timeout": CONNECT_TIMEOUT_S, **self.url.asyncpg_arguments()}
+        arguments: dict[str, Any] = {"timeout": self.url.connect_timeout_s, **self.url.asyncpg_arguments()}
         if self.url.pgbouncer:
             arguments["statement_cache_size"] = 0
         else:

@@ -9,12 +9,19 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 _IGNORED = frozenset(
-    {"direct", "pool_timeout", "socket_timeout", "statement_cache_size", "max_idle_connection_lifetime", "sslidentity",
-     "sslpassword", "channel_binding", "gssencmode", "target_session_attrs", "connect_timeout", "options", "sslnegotiation"}
+    {"direct", "socket_timeout", "statement_cache_size", "max_idle_connection_lifetime", "sslidentity", "sslpassword",
+     "channel_binding", "gssencmode", "target_session_attrs", "options", "sslnegotiation"}
 )  # fmt: skip
 _UNDERSTOOD = _IGNORED | {
-    "schema", "connection_limit", "pgbouncer", "sslmode", "sslaccept", "sslcert", "sslrootcert", "host", "application_name",
+    "schema", "connection_limit", "pool_timeout", "connect_timeout", "pgbouncer", "sslmode", "sslaccept", "sslcert",
+    "sslrootcert", "host", "application_name",
 }  # fmt: skip
+CONNECT_TIMEOUT_S = 5.0
+"""How long opening a connection may take, where the URL does not say."""
+POOL_TIMEOUT_S = 5.0
+"""How long to wait for a pooled connection, where the URL does not say; the client waits meanwhile."""
+TIMEOUT_MAX_S = 300
+"""The longest of both; Prisma's 0, "no limit", means this: a daemon that waits for ever cannot say that it does."""
 
 
 class DatabaseUrlError(ValueError):
@@ -33,6 +40,8 @@ class DatabaseUrl:
     schema: str = "public"
     connection_limit: int | None = None
     """Prisma's size of the pool."""
+    pool_timeout_s: float = POOL_TIMEOUT_S
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
     pgbouncer: bool = False
     """A transaction pooler lies between: nothing may stay prepared, no session setting survives."""
     sslmode: str | None = None
@@ -107,6 +116,8 @@ def parse_database_url(url: str, name: str = "DATABASE_URL") -> DatabaseUrl:
         password=unquote(password) or None,
         database=unquote(parts.path.lstrip("/")) or None,
         connection_limit=_count(options, "connection_limit", name),
+        pool_timeout_s=_seconds(options, "pool_timeout", name, POOL_TIMEOUT_S),
+        connect_timeout_s=_seconds(options, "connect_timeout", name, CONNECT_TIMEOUT_S),
         pgbouncer=_flag(options, "pgbouncer", name),
         sslmode=sslmode,
         sslrootcert=root,
@@ -154,6 +165,15 @@ def _count(options: dict[str, str], option: str, name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1000):
         raise DatabaseUrlError(f"{name}: {option} must be a whole number from 1 to 1000")
     return int(text)
+
+
+def _seconds(options: dict[str, str], option: str, name: str, otherwise: float) -> float:
+    text = options.get(option)
+    if text is None:
+        return otherwise
+    if not (text.isascii() and text.isdigit() and int(text) <= TIMEOUT_MAX_S):
+        raise DatabaseUrlError(f"{name}: {option} must be a whole number of seconds from 0 to {TIMEOUT_MAX_S}")
+    return float(int(text) or TIMEOUT_MAX_S)
 
 
 def _flag(options: dict[str, str], option: str, name: str) -> bool:

@@ -15,6 +15,8 @@ from pedro_ledger.store.dsn import DatabaseUrl
 INSTALLED = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin")
 """Where Debian, Red Hat and Homebrew keep one folder for each major version."""
 VERSION_TIMEOUT_S = 10.0
+OVERRULING = ("PGSERVICE", "PGSERVICEFILE", "PGHOSTADDR", "PGOPTIONS")
+"""Variables that would lead libpq to another server than asyncpg, or to other settings."""
 
 
 class ProgramError(Exception):
@@ -81,6 +83,8 @@ def environment_of(url: DatabaseUrl | None) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("PEDRO_") and name not in {"DATABASE_URL", "DIRECT_URL", "DATABASE_REPLICA_URL"}
     }
+    for name in OVERRULING:
+        kept.pop(name, None)
     kept["LC_ALL"] = "C"
     if url is None:
         return kept

@@ -1,11 +1,15 @@
 """Database URLs as Prisma writes them."""
 
+import socket
 import ssl
 from pathlib import Path
+from time import perf_counter
 
 import asyncpg
 import pytest
 
+from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.store.database import Database
 from pedro_ledger.store.dsn import DatabaseUrlError, parse_database_url
 
 
@@ -17,6 +21,38 @@ def test_prismas_parameters_are_understood_and_not_passed_on() -> None:
     assert (url.hosts, url.ports, url.user, url.password) == (("db.example.com",), (6543,), "us@er", "p/ss")
     assert (url.database, url.connection_limit, url.pgbouncer) == ("pedro_ai", 20, True)
     assert url.asyncpg_arguments().keys() == {"host", "port", "user", "password", "database", "ssl"}
+
+
+@pytest.mark.parametrize(
+    ("options", "pool_timeout_s", "connect_timeout_s"),
+    [("", 5, 5), ("?pool_timeout=7&connect_timeout=3", 7, 3), ("?pool_timeout=0&connect_timeout=0", 300, 300)],
+)
+def test_timeouts(options: str, pool_timeout_s: float, connect_timeout_s: float) -> None:
+    url = parse_database_url(f"postgresql://h/d{options}")
+    assert (url.pool_timeout_s, url.connect_timeout_s) == (pool_timeout_s, connect_timeout_s)
+
+
+async def test_a_full_pool_is_waited_for_as_long_as_the_url_says(database_url: str) -> None:
+    database = Database(parse_database_url(database_url + "&connection_limit=1&pool_timeout=1"))
+    await database.open()
+    async with database.acquire():
+        started = perf_counter()
+        with pytest.raises(Unavailable):
+            async with database.acquire():
+                pass
+        assert perf_counter() - started >= 0.99
+    await database.close()
+
+
+async def test_a_server_that_never_answers_is_waited_for_as_long_as_the_url_says() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = parse_database_url(
+            f"postgresql://u@127.0.0.1:{mute.getsockname()[1]}/d?connect_timeout=1&sslmode=disable"
+        )
+        started = perf_counter()
+        with pytest.raises(TimeoutError):
+            await Database(url).connect()
+        assert perf_counter() - started >= 0.99
 
 
 async def test_asyncpg_takes_what_is_passed_on(database_url: str) -> None:
@@ -48,6 +84,8 @@ def test_hosts(text: str, hosts: tuple[str, ...], ports: tuple[int, ...]) -> Non
         "mysql://u:hunter2@h/d",
         "postgresql://u:hunter2@h:port/d",
         "postgresql://u:hunter2@h/d?connection_limit=many",
+        "postgresql://u:hunter2@h/d?pool_timeout=301",
+        "postgresql://u:hunter2@h/d?connect_timeout=-1",
         "postgresql://u:hunter2@h/d?pgbouncer=yes",
         "postgresql://u:hunter2@h/d?sslmode=maybe",
         "postgresql://u:hunter2@h/d?schema=other",
