@@ -9,7 +9,7 @@ import pytest
 from pedro_ledger.engine.committer import BALANCED_FROM
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, Unavailable
 from pedro_ledger.ledger.ids import account_tag, entry_id
-from pedro_ledger.ledger.operations import Grant, Refund
+from pedro_ledger.ledger.operations import Deduct, Grant, Refund
 from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored
 from tests.engine.fakes import AnyUnit, Store, account, deduct, engine_on
 
@@ -312,3 +312,57 @@ async def test_what_a_lost_commit_may_still_do_is_never_called_not_applied() -> 
         told = [(await future).error for future in (sent, never_sent)]
         store.script.clear()
     assert [error.facts["outcome"] for error in told if error is not None] == ["unknown", "not_applied"]
+
+
+async def test_a_refused_key_twice_in_a_unit_is_refused_once_and_repeated() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        store.gate.clear()
+        first = engine.submit("u", deduct("first"))
+        await store.begun.wait()
+        too_much = [engine.submit("u", deduct("much", 1000)) for _ in range(3)]
+        other = engine.submit("u", deduct("much", 1001))
+        unpriced = [engine.submit("u", Deduct("free", "test", "nothing")) for _ in range(3)]
+        last = [engine.submit("u", deduct("last")) for _ in range(2)]
+        store.gate.set()
+        refused = [await future for future in too_much]
+        assert [(answer.error.code if answer.error else None, answer.replayed) for answer in refused] == [
+            ("insufficient_credits", False), ("insufficient_credits", True), ("insufficient_credits", True),
+        ]  # fmt: skip
+        reused = (await other).error
+        assert reused is not None
+        assert reused.code == "idempotency_key_reused"
+        assert "Use a new key" in reused.detail
+        assert [answer.error.code for answer in [await future for future in unpriced] if answer.error] == [
+            "no_price"
+        ] * 3
+        assert [answer.replayed for answer in [await future for future in last]] == [False, True]
+        assert (await first).receipt is not None
+    assert len([key for batch in store.batches for unit in keys(batch) for key in unit if key == "much"]) == 1
+
+
+async def test_one_that_cannot_be_taken_harms_no_other_of_a_request() -> None:
+    store = Store()
+    async with engine_on(store, mailbox_size_max=2) as engine:
+        answers = await engine.submit_many([("u", deduct(str(number))) for number in range(4)] + [("v", deduct("v"))])
+    assert [answer.error.code if answer.error else "applied" for answer in answers] == [
+        "applied", "applied", "overloaded", "overloaded", "applied",
+    ]  # fmt: skip
+
+
+async def test_what_is_turned_away_is_counted_by_its_reason() -> None:
+    store = Store()
+    async with engine_on(store, mailbox_size_max=2, operation_timeout_s=0.01) as engine:
+        store.gate.clear()
+        futures = [engine.submit("u", deduct("first"))]
+        await store.begun.wait()
+        futures += [engine.submit("u", deduct(str(number))) for number in range(2)]
+        with pytest.raises(Overloaded):
+            engine.submit("u", deduct("one too many"))
+        for future in futures:
+            await future
+        store.gate.set()
+        counted = engine._meter.registry.get_sample_value  # type: ignore[attr-defined]
+        assert counted("pedro_ledger_turned_away_total", {"reason": "deadline"}) == 3
+        assert counted("pedro_ledger_turned_away_total", {"reason": "mailbox"}) == 1
+        assert engine.registry.deepest_mailbox() == 0

@@ -6,7 +6,7 @@ import pytest
 
 from pedro_ledger.ledger.account import CREDITS_MAX, Account, Original
 from pedro_ledger.ledger.decide import Facts, decide
-from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.entries import Entry, Receipt
 from pedro_ledger.ledger.errors import (
     AccountFull,
     BalanceLimitExceeded,
@@ -66,9 +66,12 @@ def test_the_plans_price_comes_before_the_settings() -> None:
 
 
 def test_only_whole_costs_that_are_not_negative_are_prices() -> None:
-    assert dict(costs({"a": 1, "b": True, "c": 1.0, "d": "1", "e": -1, "f": 2**31, "g": 0, "h": None})) == {
+    assert dict(
+        costs({"a": 1, "b": True, "c": 1.0, "d": "1", "e": -1, "f": 2**31, "g": 0, "h": None, "i": CREDITS_MAX})
+    ) == {
         "a": 1,
         "g": 0,
+        "i": CREDITS_MAX,
     }
     assert dict(costs(None)) == dict(costs([1])) == dict(costs("x")) == {}
 
@@ -103,7 +106,8 @@ def test_a_balance_has_a_limit_and_so_has_an_account() -> None:
 
 
 def test_only_a_first_entry_opens_an_account() -> None:
-    assert applied(Account.new("u1"), Opening("k", "a", 70))[0].posted == 70
+    after, entry = applied(Account.new("u1"), Opening("k", "a", 70))
+    assert (after.posted, entry.kind, entry.credits) == (70, "opening", 70)
     with pytest.raises(AssertionError):
         decide(account(), Opening("k", "a", 70), NOW, Facts())
 
@@ -111,7 +115,8 @@ def test_only_a_first_entry_opens_an_account() -> None:
 def test_an_entry_id_names_its_account_and_place_and_sorts_by_time() -> None:
     made = entry_id(NOW, account_tag("u1"), 123_456)
     assert len(made) == 26
-    assert parse_entry_id(made) == (account_tag("u1"), 123_456)
+    for seq in (1, 123_456, 2**25 + 7, SEQ_MAX):
+        assert parse_entry_id(entry_id(NOW, account_tag("u1"), seq)) == (account_tag("u1"), seq)
     assert entry_id(NOW, account_tag("u1"), 5) < entry_id(NOW + 1, account_tag("u2"), 1)
     for text in ("", "x" * 26, made[:-1], made + "0", made.lower(), made[:20] + "000000"):
         assert parse_entry_id(text) is None
@@ -139,3 +144,29 @@ def test_a_unit_is_settled_as_applied_only_where_the_account_stands_as_it_left_i
     assert unit.settled(moved, answers) == Replayed(moved, answers)
     other = {"k": Stored(b"another request ", None, refused.refusal)}
     assert unit.settled(after, other) == Replayed(after, other)
+
+
+def test_a_unit_is_settled_as_applied_only_where_each_of_its_entries_is_there() -> None:
+    unit: Unit[None] = Unit(Account.new("u"), Facts(), NOW)
+    unit.add(None, Grant("grant", "test", 5, "promo"))
+    unit.add(None, Deduct("free", "test", "nothing"))
+    after = unit.seal()
+    (_, entry), (_, refused) = unit.decided
+    assert isinstance(entry, Entry)
+    assert isinstance(refused, Refused)
+    assert not refused.refusal.remembered
+    there = Stored(entry.fingerprint, entry, None)
+    assert unit.settled(after, {"grant": there}) == Applied()
+    for answers in (
+        {"grant": there, "free": there},
+        {"free": there},
+        {"grant": Stored(entry.fingerprint, entry._replace(hash=bytes(32)), None)},
+        {"grant": Stored(entry.fingerprint, None, refused.refusal)},
+    ):
+        assert unit.settled(after, answers) == Replayed(after, answers)
+
+
+def test_a_receipt_says_what_its_entry_says() -> None:
+    after, entry = applied(account(30), Deduct("k", "a", "X", 7))
+    receipt = Receipt.of("u1", entry)
+    assert receipt == (entry.id, "u1", "deduct", "X", 7, 23, 0, after.seq, NOW)

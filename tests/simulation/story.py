@@ -213,6 +213,9 @@ class Story:
     def _check_bounds(self, replica: Replica) -> None:
         engine, limits = replica.engine, replica.limits
         promise(0 <= engine.in_flight <= limits.operations_in_flight_max, f"{engine.in_flight} operations in flight")
+        promise(
+            len(engine.registry) <= 2 * limits.accounts_resident_max, f"{len(engine.registry)} accounts are resident"
+        )
         promise(engine.registry.deepest_mailbox() <= limits.mailbox_size_max, "a mailbox is deeper than it may be")
 
 
@@ -225,6 +228,8 @@ class Attempt:
         self._operation = operation
         self._place = (user, operation.key)
         self._seq_before = len(story.world.entries[user])
+        self._is_repeat = operation.key in story.world.answers[user]
+        self._asked_at = asyncio.get_running_loop().time()
         story.world.open_attempts[self._place] += 1
         story.asked[KINDS[type(operation)]] += 1
 
@@ -232,6 +237,12 @@ class Attempt:
         """Check the answer against the world as it is now."""
         stored = self._story.world.answers[self._user].get(self._operation.key)
         error = answer.error
+        promise((answer.receipt is None) != (error is None), f"the answer is neither a receipt nor an error: {answer}")
+        if self._is_repeat and answer.receipt is not None:
+            promise(answer.replayed, f"a key that had its answer was applied anew: {answer}")
+        if isinstance(error, Unavailable):
+            waited_s = asyncio.get_running_loop().time() - self._asked_at
+            promise(waited_s > TIMEOUT_S - 0.001 or not error.facts, f"{error.facts} after {waited_s} s already")
         if answer.receipt is not None:
             self._check_receipt(answer)
         elif isinstance(error, InsufficientCredits):
