@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,8 +14,9 @@ import structlog
 from aiohttp import web
 
 from pedro_ledger import __version__
-from pedro_ledger.api.auth import KeyRing
+from pedro_ledger.api.auth import KeyRing, new_key
 from pedro_ledger.api.context import Context
+from pedro_ledger.api.key_watch import KeyWatch
 from pedro_ledger.api.server import make_server
 from pedro_ledger.embedded import EmbeddedPostgres
 from pedro_ledger.engine.engine import Engine, EngineLimits
@@ -30,6 +30,7 @@ from pedro_ledger.store.database import Database
 from pedro_ledger.store.dsn import parse_database_url
 from pedro_ledger.store.entries import EntryReader
 from pedro_ledger.store.health import DatabaseHealth
+from pedro_ledger.store.keys import KeyStore
 from pedro_ledger.store.migrations import migrate
 from pedro_ledger.store.refusals import RefusalPurger
 from pedro_ledger.store.replica import Reader
@@ -91,7 +92,7 @@ def api_key_of(settings: Settings, *, make: bool) -> tuple[str, Path | None]:
         return file.read_text().strip(), file
     if not make:
         return "", None
-    key = "pedro_" + secrets.token_urlsafe(32)
+    key = new_key()
     fresh = file.with_suffix(f".{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as out:
@@ -181,10 +182,14 @@ class Daemon:
         catalog = Catalog(databases.primary, engine.reprice, refresh_s=settings.prices_refresh_s)
         await catalog.refresh()
         purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
+        keys = KeyRing.of_one(key, "initial") if key else KeyRing({})
+        watch = KeyWatch(keys, KeyStore(databases.primary), refresh_s=settings.keys_refresh_s)
+        await watch.refresh()
+        stack.push_async_callback(watch.close)
         engine.start()
         reader = await open_reader(databases, settings, stack, metrics)
         folder = Folder(databases.primary, interval_s=settings.reports_fold_s, on_step=metrics.folded)
-        for run in (catalog.run, purger.run, folder.run, reader.run):
+        for run in (catalog.run, purger.run, watch.run, folder.run, reader.run):
             task = asyncio.create_task(run(), name=run.__qualname__)
             stack.push_async_callback(_cancel, task)
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
@@ -194,7 +199,7 @@ class Daemon:
             reports=ReportReader(reader),
             users=UserStore(databases.primary),
             catalog=catalog,
-            keys=KeyRing.of_one(key, "initial") if key else KeyRing({}),
+            keys=keys,
             database=databases.primary,
             health=DatabaseHealth(databases.primary),
             metrics=metrics,

@@ -12,6 +12,7 @@ import typer
 
 from pedro_ledger import __version__
 from pedro_ledger.bench.command import bench
+from pedro_ledger.cli_keys import keys
 from pedro_ledger.replay.command import replay
 from pedro_ledger.settings import Settings, SettingsError, load_settings
 
@@ -223,3 +224,4 @@ def reset(
 
 cli.command()(replay)
 cli.command()(bench)
+cli.add_typer(keys, name="keys")

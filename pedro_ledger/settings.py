@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, min_length=16, description="A key with every scope, beside those in the database."
     )
+    keys_refresh_s: float = Field(
+        1, gt=0, le=60, description="API keys are read again this often: a revoked key is refused after this time."
+    )
     signup_credits: int = Field(100, ge=0, le=2**31 - 1, description="Credits that a new user is granted.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(

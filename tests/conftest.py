@@ -73,7 +73,14 @@ async def connection(database: Database) -> AsyncIterator[Connection]:
 
 
 def settings_for(database_url: str, **changes: object) -> Settings:
-    given = {"DATABASE_URL": database_url, "api_key": API_KEY, "port": 0, "prices_refresh_s": 0.05, **changes}
+    given = {
+        "DATABASE_URL": database_url,
+        "api_key": API_KEY,
+        "port": 0,
+        "prices_refresh_s": 0.05,
+        "keys_refresh_s": 0.05,
+        **changes,
+    }
     return Settings(**given)  # type: ignore[arg-type]
 
 

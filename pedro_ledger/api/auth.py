@@ -1,22 +1,18 @@
 """Who calls, and what they may do: API keys by their SHA-256, each with scopes."""
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from hashlib import sha256
+from math import inf
+from secrets import token_urlsafe
+from time import time
 from typing import NamedTuple
 
 from aiohttp import web
 
 from pedro_ledger.api.problems import Problem
+from pedro_ledger.api.scopes import Scope
 
-
-class Scope(StrEnum):
-    """What a key may do."""
-
-    WRITE = "ledger:write"
-    READ = "ledger:read"
-    ADMIN = "admin"
-    REPORTS = "reports"
+__all__ = ["Caller", "KeyRing", "Scope", "new_key", "unauthorized"]
 
 
 class Caller(NamedTuple):
@@ -26,6 +22,8 @@ class Caller(NamedTuple):
     scopes: frozenset[str]
     workspace_id: str | None = None
     """The only workspace that the key sees; without one it sees them all."""
+    expires_at_s: float = inf
+    """Seconds since 1970."""
 
     def require(self, scope: Scope) -> None:
         """Raises the problem 403 `scope_missing` when the key does not have `scope`."""
@@ -39,12 +37,18 @@ class Caller(NamedTuple):
             )
 
 
+def new_key() -> str:
+    """256 bits of chance. Whoever makes it shows it once; only its digest is kept."""
+    return "pedro_" + token_urlsafe(32)
+
+
 class KeyRing:
     """The keys that are valid now, by the SHA-256 of each. Looking up a digest tells a timing attacker nothing of the key."""
 
     def __init__(self, fixed: Mapping[bytes, Caller]) -> None:
         self._fixed = dict(fixed)
         self._callers = dict(fixed)
+        self._used_at_s: dict[str, float] = {}
 
     @staticmethod
     def digest(key: str) -> bytes:
@@ -60,17 +64,29 @@ class KeyRing:
         """Take these keys beside the fixed ones, and no others any more."""
         self._callers = {**callers, **self._fixed}
 
+    def take_uses(self) -> dict[str, float]:
+        """When each key was last used since this was asked the last time, in seconds since 1970."""
+        taken, self._used_at_s = self._used_at_s, {}
+        return taken
+
     def authenticate(self, request: web.BaseRequest) -> Caller:
         """The caller of a request. Raises the problem 401 `unauthorized`."""
         header = request.headers.get("Authorization", "")
         if header[:7].lower() == "bearer ":
             caller = self._callers.get(self.digest(header[7:].strip()))
-            if caller is not None:
+            now_s = time()
+            if caller is not None and now_s < caller.expires_at_s:
+                self._used_at_s[caller.key_id] = now_s
                 return caller
-        raise Problem(
-            401,
-            "unauthorized",
-            "No valid key",
-            "Send a valid key as: Authorization: Bearer <key>.",
-            headers={"WWW-Authenticate": 'Bearer realm="pedro-ledger"'},
-        )
+        raise unauthorized()
+
+
+def unauthorized() -> Problem:
+    """No valid key. It is not told what is wrong with the one that was sent."""
+    return Problem(
+        401,
+        "unauthorized",
+        "No valid key",
+        "Send a valid key as: Authorization: Bearer <key>.",
+        headers={"WWW-Authenticate": 'Bearer realm="pedro-ledger"'},
+    )

@@ -89,7 +89,6 @@ async def entry(request: Request, context: Context) -> web.Response:
     return json_response(
         entry_json(row.user_id, row.entry, row.related_id)
         | {
-            "keyId": row.entry["actor"],
             "fingerprint": row.entry["fingerprint"][2:],
             "previousHash": row.previous_hash or "0" * 64,
             "refunds": [
@@ -113,6 +112,7 @@ def entry_json(user_id: str, row: Mapping[str, Any], related_id: str | None) -> 
         "relatedEntryId": related_id,
         "source": row["source"],
         "idempotencyKey": row["idempotency_key"],
+        "keyId": row["actor"],
         "price": row["price"],
         "details": orjson.loads(row["details"]) if row["details"] else None,
         "timestamp": time_text(datetime.fromisoformat(row["created_at"])),

@@ -40,7 +40,7 @@ def _page_of(name: str) -> dict[str, Any]:
 _ENTRY = {
     "id": _TEXT, "userId": _TEXT, "seq": _SEQ, "type": _TEXT, "operationType": _MAYBE_TEXT, "credits": _SIGNED,
     "balanceAfter": _COUNT, "heldAfter": _COUNT, "relatedEntryId": _MAYBE_TEXT, "source": _MAYBE_TEXT, "idempotencyKey": _TEXT,
-    "price": _MAYBE_TEXT, "details": _MAYBE_OBJECT, "timestamp": _TIME, "hash": _TEXT,
+    "keyId": _TEXT, "price": _MAYBE_TEXT, "details": _MAYBE_OBJECT, "timestamp": _TIME, "hash": _TEXT,
 }  # fmt: skip
 
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -70,7 +70,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "Entry": _object(**_ENTRY),
     "StatementPage": _page_of("Entry"),
     "EntryInFull": _object(
-        **_ENTRY, keyId=_TEXT, fingerprint=_TEXT, previousHash=_TEXT,
+        **_ENTRY, fingerprint=_TEXT, previousHash=_TEXT,
         refunds={"type": "array", "items": _object(entryId=_TEXT, credits=_COUNT, timestamp=_TIME)},
     ),
     "CreditBalance": _object(

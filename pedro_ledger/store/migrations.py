@@ -5,7 +5,8 @@ goes with the session, however that ends.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -74,6 +75,24 @@ async def pending(database: Database) -> list[Migration]:
         connection = await database.connect()
     try:
         return plan(migration_files(), await _applied(connection))
+    finally:
+        await connection.close(timeout=1)
+
+
+@asynccontextmanager
+async def owner_session(database: Database) -> AsyncIterator[Connection]:
+    """A connection for what only the owner of the ledger may do, to a database that is up to date. Raises `MigrationError`."""
+    with unavailable():
+        connection = await database.connect()
+    try:
+        behind = plan(migration_files(), await _applied(connection))
+        if behind:
+            raise MigrationError(f"The database lacks {behind[0].name}: run `pedro-ledger migrate` first.")
+        yield connection
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise MigrationError(
+            f"The database role may not do this ({error}): set DIRECT_URL to the owner's URL."
+        ) from error
     finally:
         await connection.close(timeout=1)
 
