@@ -13,7 +13,7 @@ from pedro_ledger.api.routes import ROUTES
 from pedro_ledger.ledger import errors
 from tests.support.client import API_KEY, Api
 
-PUBLIC = {"/health", "/livez", "/readyz", "/metrics", "/openapi.json"}
+PUBLIC = {"/health", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/page.css", "/docs/page.js"}
 
 
 def path_of(template: str) -> str:
