@@ -41,9 +41,9 @@ class Step(NamedTuple):
     at: datetime
 
 
-def steps(count: int, first_at_ms: int) -> list[Step]:
-    """The ledger of each user: `count` entries, a millisecond apart from `first_at_ms` on."""
-    return [_step(seq, first_at_ms + seq) for seq in range(1, count + 1)]
+def steps(count: int, first_at_ms: int, stride_ms: int = 1) -> list[Step]:
+    """The ledger of each user: `count` entries, `stride_ms` apart from `first_at_ms` on."""
+    return [_step(seq, first_at_ms + seq * stride_ms) for seq in range(1, count + 1)]
 
 
 def _step(seq: int, at_ms: int) -> Step:
@@ -67,9 +67,13 @@ def _step(seq: int, at_ms: int) -> Step:
     )  # fmt: skip
 
 
-async def load(url: str, users: int, entries: int) -> None:
-    """Fill an empty, migrated database with `users` users and `entries` entries in all, on as many connections as there are cores."""
-    plan = steps(max(1, entries // users), time_ns() // 1_000_000 - 3_600_000)
+async def load(url: str, users: int, entries: int, *, stride_ms: int = 1) -> None:
+    """Fill an empty, migrated database with `users` users and `entries` entries in all, on as many connections as there are cores.
+
+    A user's entries are `stride_ms` apart; the last one is an hour old.
+    """
+    count = max(1, entries // users)
+    plan = steps(count, time_ns() // 1_000_000 - 3_600_000 - count * stride_ms, stride_ms)
     chunks = _chunks(users, max(1, CHUNK_ENTRIES // len(plan)))
     await asyncio.gather(*(_load_chunks(url, chunks, plan) for _ in range(os.cpu_count() or 1)))
     connection = await asyncpg.connect(url)

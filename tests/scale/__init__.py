@@ -1,0 +1,1 @@
+"""Measurements at size, run by hand; each prints its figures."""
