@@ -25,6 +25,20 @@ class Caller(NamedTuple):
     expires_at_s: float = inf
     """Seconds since 1970."""
 
+    def enter(self, scope: Scope, *, by_workspace: bool) -> None:
+        """Raises the problem 403 where the key may not make a call that declares `scope`.
+
+        A key that is bound to a workspace sees it and nothing else: users and their credits belong to no workspace.
+        """
+        self.require(scope)
+        if self.workspace_id is not None and not by_workspace:
+            raise Problem(
+                403,
+                "workspace_only",
+                "The key sees one workspace only",
+                f"The key {self.key_id} is bound to the workspace {self.workspace_id}; this call is about more than that.",
+            )
+
     def require(self, scope: Scope) -> None:
         """Raises the problem 403 `scope_missing` when the key does not have `scope`."""
         if scope not in self.scopes:
@@ -33,7 +47,7 @@ class Caller(NamedTuple):
                 "scope_missing",
                 "The key may not do this",
                 f"This call needs the scope {scope}; the key {self.key_id} has {', '.join(sorted(self.scopes)) or 'none'}.",
-                scope=scope.value,
+                scope=str(scope),
             )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from pedro_ledger import __version__
-from pedro_ledger.api.routes import ROUTES, Route
+from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
 from pedro_ledger.api.schemas import BatchDeduct, BatchGrant, BatchRefund
 from pedro_ledger.ledger.account import CREDITS_MAX
 from pedro_ledger.reports.catalogue import REPORTS
@@ -148,9 +148,9 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "parameters": parameters,
         "responses": _responses(route),
-        "security": [{"key": []}] if route.scope is not None else [],
+        "security": [{"key": []}] if route.scope is not PUBLIC else [],
     }
-    if route.scope is not None:
+    if route.scope is not PUBLIC:
         operation["description"] = f"Needs a key with the scope `{route.scope}`."
     if route.body is not None:
         schema = {"$ref": _REF + route.body.__name__}
@@ -162,7 +162,7 @@ def _responses(route: Route) -> dict[str, Any]:
     media = _MEDIA.get(route.schema, "application/json")
     answer = {"content": {media: {"schema": {"$ref": _REF + route.schema}}}}
     responses = {str(status): {"description": "The answer.", **answer} for status in route.answers}
-    if route.scope is None:
+    if route.scope is PUBLIC:
         return responses
     refusals = {400, 401, 403, 503, *route.refusals} | ({408, 413, 415, 422} if route.body is not None else set())
     problem = {"application/problem+json": {"schema": {"$ref": _REF + "Problem"}}}

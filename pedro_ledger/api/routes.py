@@ -6,14 +6,13 @@ from typing import NamedTuple
 from aiohttp import web
 
 from pedro_ledger.api import books, credits, docs, operating, reports, users
-from pedro_ledger.api.auth import Scope
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.requests import Request
 from pedro_ledger.api.schemas import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
+from pedro_ledger.api.scopes import PUBLIC, Access, Scope
 
 Handler = Callable[[Request, Context], Awaitable[web.Response]]
-PUBLIC = None
-"""Declared by routes that need no key."""
+__all__ = ["PUBLIC", "ROUTES", "Handler", "Route", "Scope"]
 
 
 class Route(NamedTuple):
@@ -22,7 +21,8 @@ class Route(NamedTuple):
     method: str
     path: str
     handler: Handler
-    scope: Scope | None
+    scope: Access
+    """What a key must have, or `PUBLIC`."""
     body: type[Body] | None = None
     moves_credits: bool = False
     """Whether it needs an Idempotency-Key."""
@@ -36,6 +36,11 @@ class Route(NamedTuple):
     def summary(self) -> str:
         """The first line of the handler's docstring."""
         return (self.handler.__doc__ or "").strip().splitlines()[0]
+
+    @property
+    def by_workspace(self) -> bool:
+        """Whether it is about things of a workspace, so that a key which is bound to one may call it."""
+        return self.path.startswith("/v1/features")
 
 
 _USER = "/v1/users/{user}"

@@ -1,6 +1,7 @@
 """What a key may do. Apart from the rest, so that commands can name scopes without loading an HTTP server."""
 
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Final, Literal
 
 
 class Scope(StrEnum):
@@ -10,3 +11,14 @@ class Scope(StrEnum):
     READ = "ledger:read"
     ADMIN = "admin"
     REPORTS = "reports"
+
+
+class Door(Enum):
+    """What stands open to everybody."""
+
+    OPEN = "open"
+
+
+PUBLIC: Final = Door.OPEN
+"""Declared by routes that need no key. It is no scope and not `None`: a route that declares nothing is shut."""
+Access = Scope | Literal[Door.OPEN]

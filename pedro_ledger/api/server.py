@@ -17,7 +17,7 @@ from pedro_ledger.api.context import Context
 from pedro_ledger.api.problems import Problem, internal_error, problem_of, problem_of_aiohttp, render
 from pedro_ledger.api.requests import Request
 from pedro_ledger.api.router import Router
-from pedro_ledger.api.routes import ROUTES
+from pedro_ledger.api.routes import PUBLIC, ROUTES
 from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.logs import request_id as current_request_id
 
@@ -68,11 +68,11 @@ class Door:
         try:
             route, request.path_values = self._router.find(request.method, request.raw_path)
             method, template = route.method, route.path
-            if route.scope is None:
+            if route.scope is PUBLIC:
                 request.caller = _NOBODY
             else:
-                request.caller = self._context.keys.authenticate(request)
-                request.caller.require(route.scope)
+                request.caller = caller = self._context.keys.authenticate(request)
+                caller.enter(route.scope, by_workspace=route.by_workspace)
             response = await route.handler(request, self._context)
         except Problem as problem:
             response = render(problem)
