@@ -29,12 +29,12 @@ fresh AS MATERIALIZED (
 ),
 chain AS (
     SELECT fresh.user_id, fresh.form_user, fresh.tag, step.seq,
-        sha256(decode(repeat('00', 32), 'hex') || $15::bytea || fresh.form_user || step.form_middle || fresh.tag::bytea
-               || step.form_tail) AS hash
+        sha256(decode(repeat('00', 32), 'hex')
+               || sha256($15::bytea || fresh.form_user || step.form_middle || fresh.tag::bytea || step.form_tail)) AS hash
     FROM fresh, step WHERE step.seq = 1
     UNION ALL
     SELECT chain.user_id, chain.form_user, chain.tag, step.seq,
-        sha256(chain.hash || $15::bytea || chain.form_user || step.form_middle || chain.tag::bytea || step.form_tail)
+        sha256(chain.hash || sha256($15::bytea || chain.form_user || step.form_middle || chain.tag::bytea || step.form_tail))
     FROM chain JOIN step ON step.seq = chain.seq + 1
 ),
 made_user AS (
