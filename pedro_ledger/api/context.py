@@ -65,6 +65,8 @@ class Context:
         if self.engine.is_draining:
             return ["the daemon is shutting down"]
         missing = await self.health.missing()
+        if failure := self.engine.committer.failure:
+            missing = [*missing, f"commits fail: {failure}"]
         if self.engine.is_full:
             missing = [*missing, "too many operations are in flight"]
         return missing

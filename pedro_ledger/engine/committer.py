@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.ports import Meter, UnitStore, WallClock
@@ -16,6 +16,7 @@ BALANCED_FROM = 32
 """Fewer operations than these are never spread over two batches: a commit costs as much as writing fifteen operations."""
 RETRY_FIRST_S = 0.02
 RETRY_LONGEST_S = 1.0
+FAILURE_TOLD_S = 5.0
 
 
 class Turn:
@@ -53,6 +54,8 @@ class GroupCommitter:
         self._line: deque[UserActor] = deque()
         self._work = asyncio.Event()
         self._retry_s = RETRY_FIRST_S
+        self._failed_at = float("-inf")
+        self._failure = ""
         self.facts = Facts()
         """The prices in force."""
 
@@ -61,6 +64,16 @@ class GroupCommitter:
         actor.phase = Phase.WAITING
         self._line.append(actor)
         self._work.set()
+
+    @property
+    def failure(self) -> str:
+        """Why the last batch could not be committed; empty when it could, or when none was tried for `FAILURE_TOLD_S`:
+        without callers nothing would be tried, and nobody would learn that the database is well again.
+        """
+        return self._failure if monotonic() - self._failed_at < FAILURE_TOLD_S else ""
+
+    def _note_failure(self, failure: Exception) -> None:
+        self._failed_at, self._failure = monotonic(), str(failure)
 
     async def run_lane(self) -> None:
         """Commit batches until cancelled."""
@@ -107,7 +120,8 @@ class GroupCommitter:
         started = perf_counter()
         try:
             outcomes = await self._store.commit(units)
-        except OutcomeUnknown:
+        except OutcomeUnknown as failure:
+            self._note_failure(failure)
             self._meter.unknown(len(units))
             for turn in turns:
                 turn.actor.note_unknown()
@@ -116,9 +130,10 @@ class GroupCommitter:
             if failure.poisoned:
                 await self._split(turns, failure)
             else:
+                self._note_failure(failure)
                 await self._retry_later(turns)
             return
-        self._retry_s = RETRY_FIRST_S
+        self._retry_s, self._failure = RETRY_FIRST_S, ""
         self._meter.batch(len(units), sum(len(unit.decided) for unit in units), perf_counter() - started)
         for turn, outcome in zip(turns, outcomes, strict=True):
             if isinstance(outcome, Stale):

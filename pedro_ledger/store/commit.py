@@ -20,6 +20,11 @@ COMMIT_BATCH = _SQL["commit_batch"]
 _LOCK = _SQL["lock_accounts"]
 _FIND = _SQL["find_answers"]
 
+_BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
+"""asyncpg's own transactions wait for BEGIN, COMMIT and ROLLBACK without end, and a server that fell silent would hold the
+lane for ever. Through a pooler the session carries no settings, and a daemon that stands still would hold its locks.
+"""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AnyUnit = Unit[Any]
 
@@ -39,7 +44,7 @@ class BatchWriter:
             rejected = await channel.commit(batch_arguments(units), self._timeout_s)
         except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
             failure = commit_failure(error)
-            if isinstance(failure, NotCommitted) and not channel.connection.is_closed():
+            if isinstance(failure, NotCommitted) and channel.is_reusable:
                 self._idle.append(channel)
             else:
                 channel.connection.terminate()
@@ -61,12 +66,13 @@ class BatchWriter:
         except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
             raise OutcomeUnknown("the database cannot be reached") from error
         try:
-            async with connection.transaction():
-                accounts = await connection.fetch(_LOCK, [unit.user_id for unit in units], timeout=self._timeout_s)
-                keys = [(unit.user_id, decided.key) for unit in units for _, decided in unit.decided]
-                answers = await connection.fetch(
-                    _FIND, [user for user, _ in keys], [key for _, key in keys], timeout=self._timeout_s
-                )
+            await connection.execute(_BEGIN, timeout=self._timeout_s)
+            accounts = await connection.fetch(_LOCK, [unit.user_id for unit in units], timeout=self._timeout_s)
+            keys = [(unit.user_id, decided.key) for unit in units for _, decided in unit.decided]
+            answers = await connection.fetch(
+                _FIND, [user for user, _ in keys], [key for _, key in keys], timeout=self._timeout_s
+            )
+            await connection.execute("COMMIT", timeout=self._timeout_s)
             await connection.close(timeout=1)
         except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
             raise OutcomeUnknown("the database did not answer") from error
@@ -86,7 +92,7 @@ class BatchWriter:
 
     async def _open(self) -> "_Channel":
         try:
-            return await _Channel.open(self._database)
+            return await _Channel.open(self._database, self._timeout_s)
         except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
             raise NotCommitted(f"no connection ({type(error).__name__})", poisoned=False) from error
 
@@ -99,10 +105,10 @@ class _Channel:
         self._statement = statement
 
     @classmethod
-    async def open(cls, database: Database) -> "_Channel":
+    async def open(cls, database: Database, timeout_s: float) -> "_Channel":
         connection = await database.connect(HOT_SETTINGS)
         try:
-            statement = None if database.url.pgbouncer else await connection.prepare(COMMIT_BATCH)
+            statement = None if database.url.pgbouncer else await connection.prepare(COMMIT_BATCH, timeout=timeout_s)
         except BaseException:
             connection.terminate()
             raise
@@ -111,8 +117,15 @@ class _Channel:
     async def commit(self, arguments: Sequence[Any], timeout_s: float) -> list[asyncpg.Record]:
         if self._statement is not None:
             return await self._statement.fetch(*arguments, timeout=timeout_s)  # type: ignore[no-any-return]
-        async with self.connection.transaction():
-            return await self.connection.fetch(COMMIT_BATCH, *arguments, timeout=timeout_s)
+        await self.connection.execute(_BEGIN, timeout=timeout_s)
+        rejected = await self.connection.fetch(COMMIT_BATCH, *arguments, timeout=timeout_s)
+        await self.connection.execute("COMMIT", timeout=timeout_s)
+        return rejected
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether it stands after a failed commit where it stood before: not inside a transaction."""
+        return self._statement is not None and not self.connection.is_closed()
 
 
 def batch_arguments(units: Sequence[AnyUnit]) -> list[Any]:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -48,14 +48,17 @@ async def command(*arguments: str, **variables: str | None) -> tuple[int, str, s
     return process.returncode, out.decode(), err.decode()
 
 
-async def start(*arguments: str, **variables: str | None) -> Served:
-    """Start `pedro-ledger serve` and wait until it listens."""
+async def start(
+    *arguments: str, module: str = "pedro_ledger", log: Path | None = None, **variables: str | None
+) -> Served:
+    """Start `pedro-ledger serve` and wait until it listens. Its log goes to the file `log`."""
     started = perf_counter()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pedro_ledger", "serve", "--port", "0", *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env=environment(**({"PEDRO_API_KEY": API_KEY} | variables)),
-    )  # fmt: skip
+    with log.open("ab") if log is not None else nullcontext(asyncio.subprocess.DEVNULL) as err:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, "serve", "--port", "0", *arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=err,
+            env=environment(**({"PEDRO_API_KEY": API_KEY} | variables)),
+        )  # fmt: skip
     assert process.stdout is not None
     printed: list[str] = []
     async with asyncio.timeout(30):
