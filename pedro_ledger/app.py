@@ -32,6 +32,7 @@ from pedro_ledger.store.entries import EntryReader
 from pedro_ledger.store.health import DatabaseHealth
 from pedro_ledger.store.keys import KeyStore
 from pedro_ledger.store.migrations import migrate
+from pedro_ledger.store.partitions import PartitionKeeper
 from pedro_ledger.store.refusals import RefusalPurger
 from pedro_ledger.store.replica import Reader
 from pedro_ledger.store.reports import ReportReader
@@ -182,6 +183,7 @@ class Daemon:
         catalog = Catalog(databases.primary, engine.reprice, refresh_s=settings.prices_refresh_s)
         await catalog.refresh()
         purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
+        partitions = PartitionKeeper(databases.direct)
         keys = KeyRing.of_one(key, "initial") if key else KeyRing({})
         watch = KeyWatch(keys, KeyStore(databases.primary), refresh_s=settings.keys_refresh_s)
         await watch.refresh()
@@ -189,7 +191,7 @@ class Daemon:
         engine.start()
         reader = await open_reader(databases, settings, stack, metrics)
         folder = Folder(databases.primary, interval_s=settings.reports_fold_s, on_step=metrics.folded)
-        for run in (catalog.run, purger.run, watch.run, folder.run, reader.run):
+        for run in (catalog.run, purger.run, watch.run, folder.run, reader.run, partitions.run):
             task = asyncio.create_task(run(), name=run.__qualname__)
             stack.push_async_callback(_cancel, task)
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)

@@ -75,6 +75,7 @@ def run(job: Coroutine[Any, Any, T]) -> T:
     from pedro_ledger.store.archives import ArchiveError  # noqa: PLC0415
     from pedro_ledger.store.dsn import DatabaseUrlError  # noqa: PLC0415
     from pedro_ledger.store.migrations import MigrationError  # noqa: PLC0415
+    from pedro_ledger.store.partitions import PartitionError  # noqa: PLC0415
     from pedro_ledger.store.programs import ProgramError  # noqa: PLC0415
 
     try:
@@ -84,7 +85,15 @@ def run(job: Coroutine[Any, Any, T]) -> T:
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(job)
-    except (ArchiveError, DatabaseUrlError, EmbeddedError, ListenError, MigrationError, ProgramError) as error:
+    except (
+        ArchiveError,
+        DatabaseUrlError,
+        EmbeddedError,
+        ListenError,
+        MigrationError,
+        PartitionError,
+        ProgramError,
+    ) as error:
         fail(str(error))
     except Unavailable as error:
         fail(f"{error.detail} ({error.facts.get('reason', 'no answer')}) Check DATABASE_URL and that the server runs.")
@@ -208,6 +217,19 @@ def restore(
 
     settings = settings_or_fail(config)
     raise typer.Exit(run(command.restore(settings, file, drop_grants=no_privileges, as_json=as_json)))
+
+
+@cli.command()
+def partition(
+    config: Config = None,
+    plan: Annotated[bool, typer.Option("--plan", "--dry-run", help="Change nothing; print the statements.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn the app's usage history into monthly partitions while everybody writes; again: make the next months."""
+    from pedro_ledger.commands import partition as command  # noqa: PLC0415
+
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(command.main(settings, plan_only=plan, as_json=as_json)))
 
 
 @cli.command()

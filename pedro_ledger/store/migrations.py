@@ -105,7 +105,7 @@ async def migrate(database: Database) -> list[Step]:
         files = migration_files()
         if not plan(files, await _applied(connection)):
             return []  # the usual start takes no lock, and needs no right to make anything
-        await _be_the_only_one(connection, through_pooler=database.url.pgbouncer)
+        await be_the_only_one(connection, through_pooler=database.url.pgbouncer)
         if not await _has_record(connection):
             await connection.execute(_SQL["make_record"])
         todo = plan(files, await _applied(connection))
@@ -162,7 +162,7 @@ async def _applied(connection: Connection) -> Sequence[asyncpg.Record]:
     return await connection.fetch(_SQL["list_applied"]) if await _has_record(connection) else ()
 
 
-async def _be_the_only_one(connection: Connection, *, through_pooler: bool) -> None:
+async def be_the_only_one(connection: Connection, *, through_pooler: bool) -> None:
     """Take the migrators' lock, which goes with the session. Raises `MigrationError` where that takes too long, or cannot be.
 
     A transaction pooler would take the lock on one server connection, migrate on others and leave it locked behind. Some

@@ -13,7 +13,7 @@ from pedro_ledger.store.database import Connection
 from pedro_ledger.store.sqlfiles import SqlFiles, sql_folder
 
 QUERIES = sorted((sql_folder() / "queries").glob("*/*.sql"))
-SEVERAL_STATEMENTS = {"make_record", "prepare_session"}  # run, not prepared
+SEVERAL_STATEMENTS = {"make_record", "prepare_session", "wait_for_writers"}  # run, not prepared
 
 
 def names_used() -> dict[str, tuple[set[str], set[str]]]:
