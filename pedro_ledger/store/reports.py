@@ -10,6 +10,8 @@ from pedro_ledger.store.sqlfiles import SqlFiles
 _SQL = SqlFiles("reports")
 LOW_BALANCES = (1, 10, 50, 100)
 """Levels that low balances are counted below; each is the least balance of a band in the rollup."""
+SPANS = (28, 7, 1)
+"""Days of the spans that a user's use is summed up in; each size is a multiple of the next."""
 
 
 class ReportReader:
@@ -43,7 +45,8 @@ class ReportReader:
         if since is None and until is None:
             return await self._read(_SQL["read_top_users"], operation_type, limit)
         days = since or date.min, until or date.max
-        return await self._read(_SQL["read_top_users_of_days"], *days, operation_type, limit)
+        sizes, firsts, ends = zip(*spans(since, until), strict=True)
+        return await self._read(_SQL["read_top_users_of_days"], *days, sizes, firsts, ends, operation_type, limit)
 
     async def low_balance(self, limit: int | None) -> list[Row]:
         """How many balances are below each of `LOW_BALANCES`."""
@@ -55,3 +58,32 @@ class ReportReader:
 
     async def _read(self, query: str, *arguments: Any) -> list[Row]:
         return [dict(row) for row in await self._reader.fetch(query, *arguments)]
+
+
+def spans(since: date | None, until: date | None) -> list[tuple[int, date, date]]:
+    """Few spans that make up the days from `since` before `until`: how many days each has, the first one, and where they end.
+
+    They are counted from the first day that there is, so they begin where a rollup's row may begin.
+    """
+    first = since.toordinal() - 1 if since is not None else 0
+    end = until.toordinal() - 1 if until is not None else None
+    found = _spans(first, end, SPANS) or [(1, first, first)]
+    return [(size, _day(low), _day(high)) for size, low, high in found]
+
+
+def _spans(first: int, end: int | None, sizes: tuple[int, ...]) -> list[tuple[int, int, int | None]]:
+    size, *smaller = sizes
+    low = -(-first // size) * size
+    high = None if end is None else end // size * size
+    if high is not None and high <= low:
+        return _spans(first, end, tuple(smaller)) if smaller else []
+    found = [(size, low, high)]
+    if first < low:
+        found += _spans(first, low, tuple(smaller))
+    if high is not None and end is not None and high < end:
+        found += _spans(high, end, tuple(smaller))
+    return found
+
+
+def _day(ordinal: int | None) -> date:
+    return date.max if ordinal is None or ordinal >= date.max.toordinal() - 1 else date.fromordinal(ordinal + 1)

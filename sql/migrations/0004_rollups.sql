@@ -33,16 +33,18 @@ CREATE TABLE pedro_ledger.usage_by_day (
     CONSTRAINT usage_by_day_pkey PRIMARY KEY (day, operation_type)
 ) WITH (fillfactor = 50);
 
-CREATE TABLE pedro_ledger.usage_by_user_day (
-    user_id        text   NOT NULL,
-    day            date   NOT NULL,
-    operation_type text   NOT NULL,
-    uses           bigint NOT NULL,
-    credits        bigint NOT NULL,
-    CONSTRAINT usage_by_user_day_pkey PRIMARY KEY (user_id, day, operation_type)
+-- A user's use in spans of 1, 7 and 28 days, so that a few spans make up any number of days.
+CREATE TABLE pedro_ledger.usage_by_user_span (
+    user_id        text     NOT NULL,
+    days           smallint NOT NULL,
+    day            date     NOT NULL,               -- the first one; spans are counted from 0001-01-01, a Monday
+    operation_type text     NOT NULL,
+    uses           bigint   NOT NULL,
+    credits        bigint   NOT NULL,
+    CONSTRAINT usage_by_user_span_pkey PRIMARY KEY (user_id, days, day, operation_type)
 ) WITH (fillfactor = 80);
 
-CREATE INDEX usage_by_user_day_day_idx ON pedro_ledger.usage_by_user_day (day);
+CREATE INDEX usage_by_user_span_day_idx ON pedro_ledger.usage_by_user_span (days, day);
 
 CREATE TABLE pedro_ledger.usage_by_user (
     user_id        text   NOT NULL,
@@ -141,14 +143,17 @@ CREATE TRIGGER deleted_user_is_reported AFTER DELETE ON public."User"
 
 LOCK TABLE public."UsageHistory" IN SHARE MODE;
 
-INSERT INTO pedro_ledger.usage_by_user_day (user_id, day, operation_type, uses, credits)
-SELECT "userId", "timestamp"::date, "operationType"::text, count(*), sum("creditsUsed") FROM public."UsageHistory" GROUP BY 1, 2, 3;
+INSERT INTO pedro_ledger.usage_by_user_span (user_id, days, day, operation_type, uses, credits)
+SELECT "userId", 1, "timestamp"::date, "operationType"::text, count(*), sum("creditsUsed") FROM public."UsageHistory" GROUP BY 1, 3, 4;
 INSERT INTO pedro_ledger.usage_by_day (day, operation_type, uses, credits)
-SELECT day, operation_type, sum(uses), sum(credits) FROM pedro_ledger.usage_by_user_day GROUP BY 1, 2;
+SELECT day, operation_type, sum(uses), sum(credits) FROM pedro_ledger.usage_by_user_span GROUP BY 1, 2;
 INSERT INTO pedro_ledger.usage_by_user (user_id, operation_type, uses, credits)
 SELECT user_id, coalesce(operation_type, ''), sum(uses), sum(credits)
-FROM pedro_ledger.usage_by_user_day GROUP BY GROUPING SETS ((user_id), (user_id, operation_type));
+FROM pedro_ledger.usage_by_user_span GROUP BY GROUPING SETS ((user_id), (user_id, operation_type));
+INSERT INTO pedro_ledger.usage_by_user_span (user_id, days, day, operation_type, uses, credits)
+SELECT user_id, size.days, day - (day - date '0001-01-01') % size.days, operation_type, sum(uses), sum(credits)
+FROM pedro_ledger.usage_by_user_span, (VALUES (7), (28)) AS size (days) GROUP BY 1, 2, 3, 4;
 INSERT INTO pedro_ledger.balance_by_band (band, users, credits)
 SELECT pedro_ledger.band("creditsRemaining"), count(*), sum("creditsRemaining") FROM public."CreditBalance" GROUP BY 1;
 INSERT INTO pedro_ledger.signup_by_day (day, users) SELECT "createdAt"::date, count(*) FROM public."User" GROUP BY 1;
-ANALYZE pedro_ledger.usage_by_user_day, pedro_ledger.usage_by_user;
+ANALYZE pedro_ledger.usage_by_user_span, pedro_ledger.usage_by_user;

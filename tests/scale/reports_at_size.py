@@ -63,7 +63,7 @@ async def main(users: int, entries: int, days: int) -> None:
         changes = await folder.fold()
         print(f"{changes:,} changes folded in {perf_counter() - started:.0f} s", flush=True)
         await connection.execute(
-            "VACUUM ANALYZE pedro_ledger.usage_by_user_day, pedro_ledger.usage_by_user, pedro_ledger.usage_pending"
+            "VACUUM ANALYZE pedro_ledger.usage_by_user_span, pedro_ledger.usage_by_user, pedro_ledger.usage_pending"
         )
         await measure(database, connection, "nothing queued")
         await queue_uses(url, users)
@@ -81,7 +81,7 @@ def asked_of(name: str) -> Sequence[tuple[str, Asked]]:
     today = datetime.now(UTC).date()
     asked = [("all", Asked())]
     if "since" in REPORTS[name].takes:
-        asked += [(f"{days} days", Asked(since=today - timedelta(days=days - 1))) for days in (7, 30)]
+        asked += [(f"{days} days", Asked(since=today - timedelta(days=days - 1))) for days in (7, 30, 60)]
     if "operation" in REPORTS[name].takes:
         asked.append(("one operation", Asked(operation="AI_TEXT_CHAT")))
     return asked

@@ -7,6 +7,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pedro_ledger.reports.catalogue import REPORTS, Asked
 from pedro_ledger.store.adoption import Adopter
@@ -14,7 +16,7 @@ from pedro_ledger.store.database import Connection, Database
 from pedro_ledger.store.dsn import parse_database_url
 from pedro_ledger.store.migrations import migrate
 from pedro_ledger.store.replica import Reader
-from pedro_ledger.store.reports import ReportReader
+from pedro_ledger.store.reports import ReportReader, spans
 from pedro_ledger.store.rollups import LOCK_KEY, Folder
 from tests.support.ledgers import Line, append, make_user
 from tests.support.rawreports import raw_report
@@ -24,6 +26,7 @@ START = datetime(2026, 2, 27, 22, tzinfo=UTC)
 RANGES = (
     Asked(),
     Asked(date(2026, 2, 28), None),
+    Asked(date(2026, 3, 4), date(2026, 5, 10)),
     Asked(None, date(2026, 3, 1), "SHORTS_MEDIA"),
     Asked(operation="AI_TEXT_CHAT", limit=2),
 )
@@ -68,13 +71,13 @@ class Traffic:
         kind = random.choices(["lines", "user", "unadopted", "overdrawn", "gone"], [12, 3, 1, 1, 1])[0]
         if not self.users or kind == "user":
             name = self._name()
-            await make_user(connection, name, 0, START + timedelta(hours=random.randrange(72)))
+            await make_user(connection, name, 0, START + timedelta(hours=random.randrange(random.choice([72, 2000]))))
             self.users[name] = 0
         elif kind == "lines":
             name = random.choice(list(self.users))
             lines = []
             for _ in range(random.randrange(1, 6)):
-                at = START + timedelta(hours=random.randrange(72))  # late ones too
+                at = START + timedelta(hours=random.randrange(random.choice([72, 2000])))  # late ones too
                 most = self.users[name]
                 credits = random.randrange(-most, 60)
                 lines.append(
@@ -157,7 +160,7 @@ async def test_reports_hold_while_many_write_and_several_fold(database: Database
         mine = await database.connect()
         await append(mine, name, [Line("grant", 1000, START)])
         for _ in range(40):
-            at = START + timedelta(hours=random.randrange(72))
+            at = START + timedelta(hours=random.randrange(random.choice([72, 2000])))
             await append(mine, name, [Line("deduct", -random.randrange(1, 9), at, random.choice(TYPES))])
         await mine.close()
 
@@ -218,3 +221,20 @@ async def test_what_the_app_recorded_before_the_ledger_came_is_reported(prisma_d
     await migrate(database)
     await assert_equal_to_raw(database, connection)
     await connection.close()
+
+
+DAYS = st.dates(date(1, 1, 1), date(9999, 12, 31)) | st.dates(date(2026, 1, 1), date(2026, 6, 1))
+
+
+@given(st.none() | DAYS, st.none() | DAYS, DAYS)
+@example(date.min, date.max, date(2026, 1, 1))
+def test_spans_hold_each_day_once_and_are_few(since: date | None, until: date | None, day: date) -> None:
+    found = spans(since, until)
+    wanted = (since is None or since <= day) and (until is None or day < until)
+    held = 0
+    for size, first, end in found:
+        start = date.fromordinal((day.toordinal() - 1) // size * size + 1)
+        held += first <= start < end
+    if day != date.max:  # the end of time itself is in no span
+        assert held == wanted
+    assert sum((end - first).days // size for size, first, end in found if size < 28) <= 2 * (3 + 6)

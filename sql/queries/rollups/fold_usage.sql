@@ -12,10 +12,12 @@ used AS MATERIALIZED (
     FROM taken, unnest(taken.user_ids, taken.user_credits) AS used (user_id, credits)
     GROUP BY used.user_id, taken.day, taken.operation_type
 ),
-by_user_day AS (
-    INSERT INTO pedro_ledger.usage_by_user_day AS total (user_id, day, operation_type, uses, credits)
-    SELECT user_id, day, operation_type, uses, credits FROM used
-    ON CONFLICT (user_id, day, operation_type)
+by_user_span AS (
+    INSERT INTO pedro_ledger.usage_by_user_span AS total (user_id, days, day, operation_type, uses, credits)
+    SELECT user_id, size.days, day - (day - date '0001-01-01') % size.days, operation_type, sum(uses), sum(credits)
+    FROM used, (VALUES (1), (7), (28)) AS size (days)
+    GROUP BY 1, 2, 3, 4
+    ON CONFLICT (user_id, days, day, operation_type)
         DO UPDATE SET uses = total.uses + excluded.uses, credits = total.credits + excluded.credits
 ),
 by_user AS (
