@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -19,42 +18,15 @@ from pedro_ledger.store.replica import Reader
 from pedro_ledger.store.reports import ReportReader, spans
 from pedro_ledger.store.rollups import LOCK_KEY, Folder
 from tests.support.ledgers import Line, append, make_user
-from tests.support.rawreports import raw_report
+from tests.support.rawreports import assert_equal_to_raw
 
 TYPES = ("AI_TEXT_CHAT", "AI_IMAGE_GENERATION", "SHORTS_MEDIA")
 START = datetime(2026, 2, 27, 22, tzinfo=UTC)
-RANGES = (
-    Asked(),
-    Asked(date(2026, 2, 28), None),
-    Asked(date(2026, 3, 4), date(2026, 5, 10)),
-    Asked(None, date(2026, 3, 1), "SHORTS_MEDIA"),
-    Asked(operation="AI_TEXT_CHAT", limit=2),
-)
 
 
 @pytest.fixture
 def folder(database: Database) -> Folder:
     return Folder(database, interval_s=0.01)
-
-
-async def assert_equal_to_raw(database: Database, connection: Connection) -> None:
-    """Both in one snapshot, so that writers may go on."""
-    for name, report in REPORTS.items():
-        for asked in RANGES if "since" in report.takes else RANGES[:1]:
-            given = asked if "operation" in report.takes else asked._replace(operation=None)
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                found = await report.rows(ReportReader(OneConnection(connection)), given)
-                assert found == await raw_report(connection, name, given), (name, given)
-
-
-class OneConnection(Reader):
-    """Reads over a connection of the test's, inside its transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def fetch(self, query: str, *arguments: Any) -> Any:
-        return await self._connection.fetch(query, *arguments)
 
 
 class Traffic:
@@ -114,11 +86,11 @@ async def test_reports_equal_the_raw_query_after_every_change_and_every_step(
         if traffic.random.random() < 0.3:
             await folder.step()
         if turn % 4 == 3:
-            await assert_equal_to_raw(database, connection)
+            await assert_equal_to_raw(connection)
     await folder.fold()
     for queue in ("usage_pending", "balance_pending", "signup_pending"):
         assert await connection.fetchval(f"SELECT count(*) FROM pedro_ledger.{queue}") == 0
-    await assert_equal_to_raw(database, connection)
+    await assert_equal_to_raw(connection)
 
 
 @pytest.fixture
@@ -139,11 +111,11 @@ async def test_a_change_that_is_committed_late_is_not_lost(
     await append(other, "late", [Line("grant", 50, START), Line("deduct", -20, START, "AI_TEXT_CHAT")])
     await append(connection, "early", [Line("grant", 50, START), Line("deduct", -7, START, "AI_TEXT_CHAT")])
     await folder.fold()
-    await assert_equal_to_raw(database, connection)
+    await assert_equal_to_raw(connection)
     await transaction.commit()
-    await assert_equal_to_raw(database, connection)
+    await assert_equal_to_raw(connection)
     await folder.fold()
-    await assert_equal_to_raw(database, connection)
+    await assert_equal_to_raw(connection)
     top = await REPORTS["top-users"].rows(ReportReader(Reader(database)), Asked())
     assert [(row["userId"], row["creditsUsed"]) for row in top] == [("late", 20), ("early", 7)]
 
@@ -172,7 +144,7 @@ async def test_reports_hold_while_many_write_and_several_fold(database: Database
 
     async def look() -> None:
         while not done.is_set():
-            await assert_equal_to_raw(database, connection)
+            await assert_equal_to_raw(connection)
 
     others = [asyncio.create_task(job()) for job in (fold, fold, look)]
     try:
@@ -180,10 +152,10 @@ async def test_reports_hold_while_many_write_and_several_fold(database: Database
     finally:
         done.set()
         await asyncio.gather(*others)
-    await assert_equal_to_raw(database, connection)
+    await assert_equal_to_raw(connection)
     folded += await Folder(database, interval_s=1).fold()
     assert folded > 240
-    await assert_equal_to_raw(database, connection)
+    await assert_equal_to_raw(connection)
 
 
 async def test_one_replica_folds_at_a_time(connection: Connection, folder: Folder, other: Connection) -> None:
@@ -204,7 +176,7 @@ async def test_a_step_is_bounded(
     monkeypatch.setattr("pedro_ledger.store.rollups.STEP_USES", 7)
     monkeypatch.setattr("pedro_ledger.store.rollups.STEP_ROWS", 1)
     assert await folder.step() == 7 + 1
-    await assert_equal_to_raw(database, connection)
+    await assert_equal_to_raw(connection)
 
 
 async def test_what_the_app_recorded_before_the_ledger_came_is_reported(prisma_database_url: str) -> None:
@@ -219,7 +191,7 @@ async def test_what_the_app_recorded_before_the_ledger_came_is_reported(prisma_d
             f"old{number}", TYPES, START.replace(tzinfo=None), number * 9,
         )  # fmt: skip
     await migrate(database)
-    await assert_equal_to_raw(database, connection)
+    await assert_equal_to_raw(connection)
     await connection.close()
 
 

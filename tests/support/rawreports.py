@@ -3,8 +3,10 @@
 from datetime import date
 from typing import Any
 
-from pedro_ledger.reports.catalogue import TOP_USERS, Asked
+from pedro_ledger.reports.catalogue import REPORTS, TOP_USERS, Asked
 from pedro_ledger.store.database import Connection
+from pedro_ledger.store.replica import Reader
+from pedro_ledger.store.reports import ReportReader
 
 _USAGE = 'FROM "UsageHistory" WHERE "timestamp" >= $1::date AND "timestamp" < $2::date AND ($3::text IS NULL OR "operationType"::text = $3)'
 _NUMBERS = 'count(*) AS uses, sum("creditsUsed")::bigint AS "creditsUsed"'
@@ -45,3 +47,32 @@ async def raw_report(connection: Connection, name: str, asked: Asked) -> list[di
         QUERIES[name], asked.since or date.min, asked.until or date.max, asked.operation, limit
     )
     return [dict(row) for row in rows]
+
+
+RANGES = (
+    Asked(),
+    Asked(date(2026, 2, 28), None),
+    Asked(date(2026, 3, 4), date(2026, 5, 10)),
+    Asked(None, date(2026, 3, 1), "SHORTS_MEDIA"),
+    Asked(operation="AI_TEXT_CHAT", limit=2),
+)
+
+
+async def assert_equal_to_raw(connection: Connection) -> None:
+    """Both in one snapshot, so that writers may go on."""
+    for name, report in REPORTS.items():
+        for asked in RANGES if "since" in report.takes else RANGES[:1]:
+            given = asked if "operation" in report.takes else asked._replace(operation=None)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                found = await report.rows(ReportReader(OneConnection(connection)), given)
+                assert found == await raw_report(connection, name, given), (name, given)
+
+
+class OneConnection(Reader):
+    """Reads over a connection of the test's, inside its transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, query: str, *arguments: Any) -> Any:
+        return await self._connection.fetch(query, *arguments)
