@@ -18,6 +18,7 @@ from pedro_ledger.api.auth import KeyRing, new_key
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.key_watch import KeyWatch
 from pedro_ledger.api.server import make_server
+from pedro_ledger.api.session_tokens import CustomerTokens
 from pedro_ledger.embedded import EmbeddedPostgres
 from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.metrics import Metrics
@@ -202,6 +203,7 @@ class Daemon:
             users=UserStore(databases.primary),
             catalog=catalog,
             keys=keys,
+            customers=customers_of(settings),
             database=databases.primary,
             health=DatabaseHealth(databases.primary),
             metrics=metrics,
@@ -249,6 +251,16 @@ async def open_reader(databases: Databases, settings: Settings, stack: AsyncExit
     )
     await reader.check()
     return reader
+
+
+def customers_of(settings: Settings) -> CustomerTokens | None:
+    """Who tells customers by their session tokens; None where the settings do not say where the keys are."""
+    if settings.clerk_jwks_url is None:
+        return None
+    parties = [party.strip() for party in settings.clerk_authorized_parties.split(",") if party.strip()]
+    return CustomerTokens(
+        jwks_url=settings.clerk_jwks_url, issuer=settings.clerk_issuer or None, authorized_parties=parties
+    )
 
 
 def limits_of(settings: Settings) -> EngineLimits:

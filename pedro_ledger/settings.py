@@ -54,6 +54,15 @@ class Settings(BaseSettings):
     keys_refresh_s: float = Field(
         1, gt=0, le=60, description="API keys are read again this often: a revoked key is refused after this time."
     )
+    clerk_jwks_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where Clerk publishes its keys: customers' session tokens may then read what is theirs.",
+    )
+    clerk_issuer: str = Field("", description="The `iss` that session tokens must have; empty: any.")
+    clerk_authorized_parties: str = Field(
+        "", description="Origins that session tokens may be for (`azp`), separated by commas; empty: any."
+    )
     signup_credits: int = Field(100, ge=0, le=2**31 - 1, description="Credits that a new user is granted.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(

@@ -12,7 +12,7 @@ from aiohttp import web
 from pedro_ledger.api.problems import Problem
 from pedro_ledger.api.scopes import Scope
 
-__all__ = ["Caller", "KeyRing", "Scope", "new_key", "unauthorized"]
+__all__ = ["Caller", "KeyRing", "Scope", "bearer", "new_key", "unauthorized"]
 
 
 class Caller(NamedTuple):
@@ -24,6 +24,8 @@ class Caller(NamedTuple):
     """The only workspace that the key sees; without one it sees them all."""
     expires_at_s: float = inf
     """Seconds since 1970."""
+    customer: str | None = None
+    """The Clerk id of the customer whose own token it is; such a caller has no key."""
 
     def enter(self, scope: Scope, *, by_workspace: bool) -> None:
         """Raises the problem 403 where the key may not make a call that declares `scope`.
@@ -85,14 +87,19 @@ class KeyRing:
 
     def authenticate(self, request: web.BaseRequest) -> Caller:
         """The caller of a request. Raises the problem 401 `unauthorized`."""
-        header = request.headers.get("Authorization", "")
-        if header[:7].lower() == "bearer ":
-            caller = self._callers.get(self.digest(header[7:].strip()))
+        if key := bearer(request):
+            caller = self._callers.get(self.digest(key))
             now_s = time()
             if caller is not None and now_s < caller.expires_at_s:
                 self._used_at_s[caller.key_id] = now_s
                 return caller
         raise unauthorized()
+
+
+def bearer(request: web.BaseRequest) -> str:
+    """What stands after `Bearer` in the request's header; empty where nothing does."""
+    header = request.headers.get("Authorization", "")
+    return header[7:].strip() if header[:7].lower() == "bearer " else ""
 
 
 def unauthorized() -> Problem:

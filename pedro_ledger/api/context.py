@@ -6,6 +6,7 @@ from pedro_ledger.api.auth import KeyRing
 from pedro_ledger.api.bodies import parse_json, read_body
 from pedro_ledger.api.problems import Problem
 from pedro_ledger.api.requests import Request
+from pedro_ledger.api.session_tokens import CustomerTokens
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.metrics import Metrics
@@ -29,6 +30,7 @@ class Context:
         users: UserStore,
         catalog: Catalog,
         keys: KeyRing,
+        customers: CustomerTokens | None,
         database: Database,
         health: DatabaseHealth,
         metrics: Metrics,
@@ -42,6 +44,7 @@ class Context:
         self.users = users
         self.catalog = catalog
         self.keys = keys
+        self.customers = customers
         self.health = health
         self._database = database
         self.metrics = metrics

@@ -103,6 +103,15 @@ _QUERY: dict[str, dict[str, Any]] = {
     "email": _TEXT,
 }
 
+_SECURITY = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "customer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A customer's session token.",
+    },
+}
 _MEDIA = {"Text": "text/plain", "Page": "text/*"}
 
 
@@ -131,7 +140,7 @@ def describe() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+        "components": {"schemas": schemas, "securitySchemes": _SECURITY},
     }
 
 
@@ -148,14 +157,23 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "parameters": parameters,
         "responses": _responses(route),
-        "security": [{"key": []}] if route.scope is not PUBLIC else [],
+        "security": _security(route),
     }
     if route.scope is not PUBLIC:
-        operation["description"] = f"Needs a key with the scope `{route.scope}`."
+        customers = (
+            " Customers may read their own with their session token; `me` names them." if route.customers else ""
+        )
+        operation["description"] = f"Needs a key with the scope `{route.scope}`.{customers}"
     if route.body is not None:
         schema = {"$ref": _REF + route.body.__name__}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    if route.scope is PUBLIC:
+        return []
+    return [{"key": []}, {"customer": []}] if route.customers else [{"key": []}]
 
 
 def _responses(route: Route) -> dict[str, Any]:

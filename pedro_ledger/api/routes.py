@@ -31,6 +31,8 @@ class Route(NamedTuple):
     """Name of the answer's schema in `openapi.ANSWERS`."""
     query: tuple[str, ...] = ()
     refusals: tuple[int, ...] = ()
+    customers: bool = False
+    """Whether customers may call it with their own token, about themselves: it names its user in the path or in `?user=`."""
 
     @property
     def summary(self) -> str:
@@ -51,11 +53,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{_USER}/refund", credits.refund, Scope.WRITE, RefundBody, True, (201,), "Receipt", (), (404, 409, 422)),
     Route("POST", f"{_USER}/grants", credits.grant, Scope.ADMIN, GrantBody, True, (201,), "Receipt", (), (404, 409, 422)),
     Route("POST", "/v1/operations", credits.operations, Scope.WRITE, BatchBody, False, (200,), "Results", (), (422,)),
-    Route("GET", f"{_USER}/balance", books.balance, Scope.READ, None, False, (200,), "Balance", ("at",), (404,)),
+    Route("GET", f"{_USER}/balance", books.balance, Scope.READ, None, False, (200,), "Balance", ("at",), (404,), customers=True),
     Route("GET", f"{_USER}/usage", books.usage, Scope.READ, None, False, (200,), "UsagePage",
-          ("operationType", "from", "to", *_LIST), (404, 422)),
+          ("operationType", "from", "to", *_LIST), (404, 422), customers=True),
     Route("GET", f"{_USER}/statement", books.statement, Scope.READ, None, False, (200,), "StatementPage",
-          ("from", "to", "order", *_LIST), (404,)),
+          ("from", "to", "order", *_LIST), (404,), customers=True),
     Route("GET", "/v1/entries/{entry}", books.entry, Scope.READ, None, False, (200,), "EntryInFull", (), (404,)),
     Route("POST", "/v1/users", users.upsert, Scope.WRITE, UserBody, False, (200, 201), "User", (), (409, 422)),
     Route("GET", "/v1/users", users.list_page, Scope.READ, None, False, (200,), "UserPage", ("isActive", "email", *_LIST)),

@@ -12,12 +12,13 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from pedro_ledger.api.auth import Caller
+from pedro_ledger.api.auth import Caller, Scope, bearer
 from pedro_ledger.api.context import Context
+from pedro_ledger.api.customers import looks_like_a_token, only_their_own
 from pedro_ledger.api.problems import Problem, internal_error, problem_of, problem_of_aiohttp, render
 from pedro_ledger.api.requests import Request
 from pedro_ledger.api.router import Router
-from pedro_ledger.api.routes import PUBLIC, ROUTES
+from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
 from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.logs import request_id as current_request_id
 
@@ -71,8 +72,7 @@ class Door:
             if route.scope is PUBLIC:
                 request.caller = _NOBODY
             else:
-                request.caller = caller = self._context.keys.authenticate(request)
-                caller.enter(route.scope, by_workspace=route.by_workspace)
+                request.caller = await self._caller(request, route, route.scope)
             response = await route.handler(request, self._context)
         except Problem as problem:
             response = render(problem)
@@ -88,6 +88,20 @@ class Door:
         if self._access_log:
             log.info("request", method=method, route=template, status=response.status)
         return response
+
+    async def _caller(self, request: Request, route: Route, scope: Scope) -> Caller:
+        """Who asks, once it is sure that they may. Raises the problems 401, 403, and 404 for what is another customer's."""
+        context = self._context
+        try:
+            caller = context.keys.authenticate(request)
+        except Problem:
+            if context.customers is None or not looks_like_a_token(token := bearer(request)):
+                raise
+            caller = await context.customers.authenticate(token)
+            await only_their_own(request, route, caller, context)
+        else:
+            caller.enter(scope, by_workspace=route.by_workspace)
+        return caller
 
 
 class _Server(web.Server):
