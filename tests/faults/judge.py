@@ -75,7 +75,7 @@ class _Trial:
                 refundable[line.related_seq] = refundable.get(line.related_seq, 0) - line.credits
                 if refundable[line.related_seq] < 0:
                     yield "refunded too much", f"seq {line.seq} refunds more than seq {line.related_seq} used"
-            head = sha256(head + canonical(self.user, line)).digest()
+            head = sha256(head + sha256(canonical(self.user, line)).digest()).digest()
             if line.hash != head:
                 yield "broken chain", f"seq {line.seq}"
                 head = line.hash

@@ -111,6 +111,23 @@ class ChildServer:
                     await connection.close()
                     return
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    async def revive(self) -> None:
+        """Start it again if it is down, until it stays up."""
+        async with asyncio.timeout(START_WITHIN_S):
+            while True:
+                if not self.is_running:
+                    await self.start(wait=False)
+                try:
+                    await self.until_ready()
+                except AssertionError:
+                    await asyncio.sleep(0.1)
+                else:
+                    return
+
     async def execute(self, *statements: str, database: str = "postgres") -> None:
         connection = await asyncpg.connect(self.url(database=database), timeout=10)
         try:

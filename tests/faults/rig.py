@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 
@@ -43,17 +44,25 @@ class Rig:
         self.url = ""
         """Where the books are read in the end."""
         self._last_address = ""
+        self._clerks = count(1)
 
     def times(self, few: int) -> int:
         """How often to do it: `few` times in the quick set, more in the long one."""
         return max(1, round(few * self.scale))
 
-    async def server(self, name: str = "pg", *, settings: dict[str, str] | None = None) -> ChildServer:
-        """A started server with a migrated database, empty but for its tables."""
+    async def server(
+        self,
+        name: str = "pg",
+        *,
+        settings: dict[str, str] | None = None,
+        data: Path | None = None,
+        wal: Path | None = None,
+    ) -> ChildServer:
+        """A started server with a migrated database, empty but for its tables; `data` and `wal` where they lie elsewhere."""
         folder = self.folder / name
         folder.mkdir(mode=0o711)
-        child = ChildServer(self.cluster, folder, settings=settings)
-        self.cluster.copy(child.data)
+        child = ChildServer(self.cluster, folder, settings=settings, data=data)
+        self.cluster.copy(child.data, wal)
         await self.run(child)
         return child
 
@@ -133,8 +142,10 @@ class Rig:
         """New users, each with the signup's 100 credits and a grant of the rest."""
         made: list[str] = []
         async with aiohttp.ClientSession(headers=HEADERS) as session:
-            for number in range(count):
-                async with session.post(f"{self.address()}/v1/users", json={"clerkId": f"clerk_{number}"}) as answer:
+            for _ in range(count):
+                async with session.post(
+                    f"{self.address()}/v1/users", json={"clerkId": f"clerk_{next(self._clerks)}"}
+                ) as answer:
                     assert answer.status == 201, await answer.text()
                     user = str((await answer.json())["id"])
                 self.journal.user(user, "grant", 100)
