@@ -34,12 +34,15 @@ from pedro_ledger.store.health import DatabaseHealth
 from pedro_ledger.store.keys import KeyStore
 from pedro_ledger.store.migrations import migrate
 from pedro_ledger.store.partitions import PartitionKeeper
+from pedro_ledger.store.plan_periods import PlanPeriods
 from pedro_ledger.store.refusals import RefusalPurger
 from pedro_ledger.store.replica import Reader
 from pedro_ledger.store.reports import ReportReader
-from pedro_ledger.store.roles import require_app_role
 from pedro_ledger.store.rollups import Folder
 from pedro_ledger.store.users import UserStore
+from pedro_ledger.store.webhooks import WebhookStore
+from pedro_ledger.webhooks.service import Webhooks
+from pedro_ledger.webhooks.signatures import asaas_tokens, svix_secrets
 
 log = structlog.get_logger(__name__)
 
@@ -160,8 +163,6 @@ class Daemon:
             databases = await stack.enter_async_context(open_databases(self._settings))
             for step in await migrate(databases.direct):
                 log.info("migrated", migration=step.migration.name, adopted=step.adopted)
-            if not (databases.is_embedded or self._settings.allow_owner):
-                await require_app_role(databases.primary)
             key, key_file = api_key_of(self._settings, make=databases.is_embedded)
             context = await self._build(databases, key, stack)
             for missing in await context.missing():
@@ -195,7 +196,8 @@ class Daemon:
         engine.start()
         reader = await open_reader(databases, settings, stack, metrics)
         folder = Folder(databases.primary, interval_s=settings.reports_fold_s, on_step=metrics.folded)
-        for run in (catalog.run, purger.run, watch.run, folder.run, reader.run, partitions.run):
+        webhooks = make_webhooks(databases.primary, engine, settings)
+        for run in (catalog.run, purger.run, watch.run, folder.run, reader.run, partitions.run, webhooks.run):
             task = asyncio.create_task(run(), name=run.__qualname__)
             stack.push_async_callback(_cancel, task)
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
@@ -204,6 +206,7 @@ class Daemon:
             entries=EntryReader(databases.primary, reader),
             reports=ReportReader(reader),
             users=UserStore(databases.primary),
+            webhooks=webhooks,
             catalog=catalog,
             keys=keys,
             customers=customers_of(settings),
@@ -263,6 +266,22 @@ def customers_of(settings: Settings) -> CustomerTokens | None:
     parties = [party.strip() for party in settings.clerk_authorized_parties.split(",") if party.strip()]
     return CustomerTokens(
         jwks_url=settings.clerk_jwks_url, issuer=settings.clerk_issuer or None, authorized_parties=parties
+    )
+
+
+def make_webhooks(database: Database, engine: Engine, settings: Settings) -> Webhooks:
+    """What takes the providers' events, with the secrets of the settings."""
+    secrets_text, tokens_text = (
+        "" if given is None else given.get_secret_value()
+        for given in (settings.clerk_webhook_secrets, settings.asaas_webhook_tokens)
+    )
+    return Webhooks(
+        WebhookStore(database, signup_credits=settings.signup_credits),
+        PlanPeriods(database),
+        engine,
+        clerk_secrets=svix_secrets(secrets_text),
+        asaas_tokens=asaas_tokens(tokens_text),
+        kept_days=settings.webhooks_kept_days,
     )
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pedro_ledger.webhooks.signatures import asaas_tokens, svix_secrets
 
 PREFIX = "PEDRO_"
 UNPREFIXED = ("database_url", "direct_url", "database_replica_url")
@@ -50,9 +52,6 @@ class Settings(BaseSettings):
     )
     api_key: SecretStr | None = Field(
         None, min_length=16, description="A key with every scope, beside those in the database."
-    )
-    allow_owner: bool = Field(
-        False, description="Serve as a role that could change or remove entries, on a server of your own."
     )
     keys_refresh_s: float = Field(
         1, gt=0, le=60, description="API keys are read again this often: a revoked key is refused after this time."
@@ -108,6 +107,29 @@ class Settings(BaseSettings):
         5, gt=0, le=3600, description="A replica that is further behind is not read from; the primary answers."
     )
     reports_fold_s: float = Field(5, gt=0, le=3600, description="What reports tell is summed up this often.")
+
+    clerk_webhook_secrets: SecretStr | None = Field(
+        None,
+        description="Signing secrets of Clerk's webhook (whsec_…), separated by commas; several while one is replaced.",
+    )
+    asaas_webhook_tokens: SecretStr | None = Field(
+        None, description="Access tokens of Asaas's webhook, separated by commas; several while one is replaced."
+    )
+    webhooks_kept_days: int = Field(
+        60, ge=15, le=3650, description="A repeated webhook is known as such for this long; Asaas repeats for 14 days."
+    )
+
+    @field_validator("clerk_webhook_secrets")
+    @classmethod
+    def _are_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        svix_secrets(value.get_secret_value() if value is not None else "")
+        return value
+
+    @field_validator("asaas_webhook_tokens")
+    @classmethod
+    def _are_tokens(cls, value: SecretStr | None) -> SecretStr | None:
+        asaas_tokens(value.get_secret_value() if value is not None else "")
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -16,6 +16,7 @@ from pedro_ledger.store.entries import EntryReader
 from pedro_ledger.store.health import DatabaseHealth
 from pedro_ledger.store.reports import ReportReader
 from pedro_ledger.store.users import UserStore
+from pedro_ledger.webhooks.service import Webhooks
 
 
 class Context:
@@ -28,6 +29,7 @@ class Context:
         entries: EntryReader,
         reports: ReportReader,
         users: UserStore,
+        webhooks: Webhooks,
         catalog: Catalog,
         keys: KeyRing,
         customers: CustomerTokens | None,
@@ -42,6 +44,7 @@ class Context:
         self.entries = entries
         self.reports = reports
         self.users = users
+        self.webhooks = webhooks
         self.catalog = catalog
         self.keys = keys
         self.customers = customers
@@ -54,7 +57,11 @@ class Context:
 
     async def json(self, request: Request) -> Any:
         """The request's body as JSON. Raises problems for what is too large, too slow or not JSON."""
-        return parse_json(await read_body(request, timeout_s=self._body_timeout_s, bytes_max=self._body_bytes_max))
+        return parse_json(await self.body(request))
+
+    async def body(self, request: Request) -> bytes:
+        """The request's body as it was sent. Raises problems for what is too large or too slow."""
+        return await read_body(request, timeout_s=self._body_timeout_s, bytes_max=self._body_bytes_max)
 
     async def user_id(self, ref: str) -> str:
         """The id of the user that `ref` names. Raises `UserNotFound`."""

@@ -83,6 +83,9 @@ ANSWERS: dict[str, dict[str, Any]] = {
     ),
     "UserPage": _page_of("User"),
     "Report": _object(report={"enum": [*REPORTS]}, timestamp=_TIME, items={"type": "array", "items": {"type": "object"}}),
+    "WebhookTaken": _object(
+        state={"enum": ["applied", "pending", "stale", "ignored", "rejected"]}, repeated={"type": "boolean"}
+    ),
     "Health": _object(("timestamp",), status=_TEXT, timestamp=_TIME),
     "Readiness": _object(("missing",), status=_TEXT, missing={"type": "array", "items": _TEXT}),
 }  # fmt: skip
@@ -180,9 +183,8 @@ def _responses(route: Route) -> dict[str, Any]:
     media = _MEDIA.get(route.schema, "application/json")
     answer = {"content": {media: {"schema": {"$ref": _REF + route.schema}}}}
     responses = {str(status): {"description": "The answer.", **answer} for status in route.answers}
-    if route.scope is PUBLIC:
-        return responses
-    refusals = {400, 401, 403, 503, *route.refusals} | ({408, 413, 415, 422} if route.body is not None else set())
+    by_key = set() if route.scope is PUBLIC else {400, 401, 403, 503}
+    refusals = {*by_key, *route.refusals} | ({408, 413, 415, 422} if route.body is not None else set())
     problem = {"application/problem+json": {"schema": {"$ref": _REF + "Problem"}}}
     return responses | {
         str(status): {"description": "Refused; `code` says why.", "content": problem} for status in sorted(refusals)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from pedro_ledger.api import books, credits, docs, operating, reports, users
+from pedro_ledger.api import books, credits, docs, operating, reports, users, webhooks
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.requests import Request
 from pedro_ledger.api.schemas import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
@@ -65,6 +65,8 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", _USER, users.change, Scope.WRITE, UserChange, False, (200,), "User", (), (404, 409, 422)),
     Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, None, False, (200,), "Report",
           ("format", "since", "until", "operation", "limit"), (404, 422)),
+    Route("POST", "/v1/webhooks/clerk", webhooks.clerk, PUBLIC, schema="WebhookTaken", refusals=(401, 408, 413, 415, 503)),
+    Route("POST", "/v1/webhooks/asaas", webhooks.asaas, PUBLIC, schema="WebhookTaken", refusals=(401, 408, 413, 415, 503)),
     Route("GET", "/health", operating.health, PUBLIC, schema="Health", answers=(200, 500)),
     Route("GET", "/livez", operating.livez, PUBLIC, schema="Health"),
     Route("GET", "/readyz", operating.readyz, PUBLIC, schema="Readiness", answers=(200, 503)),

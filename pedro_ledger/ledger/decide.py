@@ -23,6 +23,7 @@ from pedro_ledger.ledger.operations import (
     Grant,
     Opening,
     Operation,
+    Recovery,
     Refund,
     fingerprint,
 )
@@ -137,6 +138,10 @@ def _adjustment(account: Account, operation: Adjustment, facts: Facts) -> Change
     return Change("adjustment", operation.credits, source=operation.source)
 
 
+def _recovery(account: Account, operation: Recovery, facts: Facts) -> Change:
+    return Change("adjustment", -min(operation.credits, account.available), source=operation.source)
+
+
 def _insufficient(account: Account, credits: int) -> InsufficientCredits:
     return InsufficientCredits(
         f"The operation needs {credits} credits; {account.available} are available.",
@@ -151,4 +156,5 @@ _RULES: Mapping[type, Callable[[Account, Any, Facts], Change | Refusal]] = {
     Grant: _grant,
     Opening: _opening,
     Adjustment: _adjustment,
+    Recovery: _recovery,
 }

@@ -63,9 +63,21 @@ class Adjustment(NamedTuple):
     details: str | None = None
 
 
-Operation = Deduct | Refund | Grant | Opening | Adjustment
+class Recovery(NamedTuple):
+    """Take back up to `credits` that came from `source`: what is available of them, which may be nothing."""
 
-KINDS: Mapping[type, str] = {kind: kind.__name__.lower() for kind in (Deduct, Refund, Grant, Opening, Adjustment)}
+    key: str
+    actor: str
+    credits: int
+    source: str
+    details: str | None = None
+
+
+Operation = Deduct | Refund | Grant | Opening | Adjustment | Recovery
+
+KINDS: Mapping[type, str] = {
+    kind: kind.__name__.lower() for kind in (Deduct, Refund, Grant, Opening, Adjustment, Recovery)
+}
 """What an operation of each type is called."""
 
 

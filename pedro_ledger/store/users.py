@@ -46,21 +46,11 @@ class UserStore:
         self, clerk_id: str, email: str | None, name: str | None, *, signup_credits: int, actor: str
     ) -> tuple[str, bool]:
         """Make or update the user of a Clerk id. Returns its id, and whether it was made. Raises `Conflict` where the email is taken."""
-        user_id = new_id()
         try:
             async with self._database.acquire() as connection, connection.transaction():
-                found = await connection.fetchval(
-                    _SQL["upsert_user"],
-                    user_id,
-                    clerk_id,
-                    None if email is UNSET else email,
-                    None if name is UNSET else name,
-                    email is not UNSET,
-                    name is not UNSET,
+                return await make_or_update(
+                    connection, clerk_id, email, name, signup_credits=signup_credits, actor=actor
                 )
-                if found == user_id:
-                    await _give_balance(connection, user_id, clerk_id, signup_credits, actor)
-                return found, found == user_id
         except asyncpg.UniqueViolationError as error:
             raise taken(error) from error
 
@@ -119,6 +109,28 @@ class UserStore:
             )
             for row in rows
         ]
+
+
+async def make_or_update(
+    connection: Connection, clerk_id: str, email: str | None, name: str | None, *, signup_credits: int, actor: str
+) -> tuple[str, bool]:
+    """Make the user of a Clerk id with balance and signup grant, or change what is not `UNSET`. Inside a transaction.
+
+    Returns the user's id, and whether it was made. Raises `UniqueViolationError` where the email is taken.
+    """
+    user_id = new_id()
+    found = await connection.fetchval(
+        _SQL["upsert_user"],
+        user_id,
+        clerk_id,
+        None if email is UNSET else email,
+        None if name is UNSET else name,
+        email is not UNSET,
+        name is not UNSET,
+    )
+    if found == user_id:
+        await _give_balance(connection, user_id, clerk_id, signup_credits, actor)
+    return found, found == user_id
 
 
 async def _give_balance(connection: Connection, user_id: str, clerk_id: str, signup_credits: int, actor: str) -> None:

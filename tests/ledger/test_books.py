@@ -10,7 +10,7 @@ from pedro_ledger.ledger.account import CREDITS_MAX, Account, Original
 from pedro_ledger.ledger.audit import Standing, UserAudit
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry
-from pedro_ledger.ledger.operations import Adjustment, Deduct, Grant, Operation, Refund
+from pedro_ledger.ledger.operations import Adjustment, Deduct, Grant, Operation, Recovery, Refund
 from pedro_ledger.ledger.units import Unit
 
 amounts = st.integers(1, 200) | st.integers(1, CREDITS_MAX)
@@ -93,6 +93,12 @@ class Books(RuleBasedStateMachine):
         assert isinstance(decided, Entry) == fits
         if fits:
             self.numbers.append(credits)
+
+    @rule(credits=st.integers(0, 300))
+    def recover(self, credits: int) -> None:
+        (decided,) = self.apply(Recovery(f"k{self.now}", "a", credits, "plan"))
+        assert isinstance(decided, Entry)
+        self.numbers.append(-min(credits, sum(self.numbers)))
 
     @invariant()
     def the_books_agree(self) -> None:

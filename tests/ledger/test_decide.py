@@ -17,7 +17,7 @@ from pedro_ledger.ledger.errors import (
     RefundExceedsEntry,
 )
 from pedro_ledger.ledger.ids import SEQ_MAX, account_tag, entry_id, parse_entry_id
-from pedro_ledger.ledger.operations import Adjustment, Deduct, Grant, Opening, Operation, Refund, fingerprint
+from pedro_ledger.ledger.operations import Adjustment, Deduct, Grant, Opening, Operation, Recovery, Refund, fingerprint
 from pedro_ledger.ledger.prices import PriceBook, PriceList, costs
 from pedro_ledger.ledger.units import Applied, Refused, Replayed, Stale, Stored, Unit
 
@@ -47,6 +47,12 @@ def test_held_credits_cannot_be_spent() -> None:
     assert isinstance(refusal, InsufficientCredits)
     assert refusal.facts == {"creditsRequired": 41, "creditsAvailable": 40}
     assert isinstance(decide(account(100, held=60), Adjustment("k", "a", -41, "x"), NOW, Facts()), InsufficientCredits)
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(30, 30), (40, 40), (41, 40), (CREDITS_MAX, 40)])
+def test_a_recovery_takes_what_is_available_and_no_more(asked: int, taken: int) -> None:
+    after, entry = applied(account(100, held=60), Recovery("k", "a", asked, "plan"))
+    assert (entry.kind, entry.credits, entry.source, after.posted) == ("adjustment", -taken, "plan", 100 - taken)
 
 
 def test_the_plans_price_comes_before_the_settings() -> None:

@@ -1,0 +1,131 @@
+"""What a delivery says, in our words, whichever provider sent it."""
+
+import math
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ID_LENGTH_MAX = 255
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_LATEST_MS = 4_102_444_800_000  # the year 2100
+
+
+class UserSeen(NamedTuple):
+    """A user as Clerk has it now."""
+
+    clerk_id: str
+    email: str | None
+    name: str | None
+    is_active: bool
+
+
+class UserGone(NamedTuple):
+    """A user whom Clerk has no more."""
+
+    clerk_id: str
+
+
+class News(StrEnum):
+    """What is new of a billing period."""
+
+    PAID = "paid"
+    UNDONE = "undone"
+    """The money is contested or was not received after all; it may come back."""
+    REFUNDED = "refunded"
+
+
+class PeriodNews(NamedTuple):
+    """Something that happened to one billing period."""
+
+    subscription: str
+    period: str
+    plan: tuple[str, ...]
+    """Keys that the plan may be known by, best first."""
+    news: News
+
+
+class Billing(NamedTuple):
+    """An event of a subscription or of a payment for one."""
+
+    subscription: str
+    customer: str | None
+    """What the provider calls who pays."""
+    users: tuple[str, ...]
+    """Keys that the user may be known by (`User.id` or Clerk id), best first."""
+    plan: tuple[str, ...]
+    """Keys that the plan may be known by, best first."""
+    status: str | None
+    """For `SubscriptionEvent.status`; None: as it was before."""
+    periods: tuple[PeriodNews, ...]
+
+
+class Nothing(NamedTuple):
+    """Nothing follows: it concerns neither users nor credits, or cannot be read although it is genuine."""
+
+    is_readable: bool
+
+
+IGNORED = Nothing(is_readable=True)
+UNREADABLE = Nothing(is_readable=False)
+
+Effect = UserSeen | UserGone | Billing | Nothing
+
+
+class Delivery(NamedTuple):
+    """One event as it was delivered."""
+
+    provider: str
+    event_id: str
+    event_type: str
+    subject: str | None
+    """Whom it is about, in the provider's words."""
+    occurred_at: datetime
+    effect: Effect
+    payload: Any
+    """The event itself, as any JSON column can hold it."""
+
+
+def storable(value: Any) -> Any:
+    """A JSON value without what PostgreSQL or our encoder cannot hold: U+0000 is left out, numbers too large become text."""
+    match value:
+        case str():
+            stored: Any = value.replace("\0", "")
+        case bool() | None:
+            stored = value
+        case int():
+            stored = value if _INT64_MIN <= value <= _INT64_MAX else str(value)
+        case float():
+            stored = value if math.isfinite(value) else str(value)
+        case list():
+            stored = [storable(item) for item in value]
+        case _:
+            stored = {name.replace("\0", ""): storable(item) for name, item in value.items()}
+    return stored
+
+
+def text_of(value: Any, name: str) -> str | None:
+    """A text of an object, or None where it is missing, empty, too long for an id, or holds what no id holds."""
+    found = value.get(name) if isinstance(value, dict) else None
+    if isinstance(found, str) and 0 < len(found) <= ID_LENGTH_MAX and found.isprintable():
+        return found
+    return None
+
+
+def object_of(value: Any, name: str) -> dict[str, Any]:
+    """An object of an object; empty where it is missing or something else."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def objects_of(value: Any, name: str) -> list[dict[str, Any]]:
+    """The objects in a list of an object; empty where it is missing or something else."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def time_of_ms(value: Any) -> datetime | None:
+    """Milliseconds since 1970 as a time; None for anything else."""
+    if type(value) is int and 0 < value < _LATEST_MS:
+        return datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
+    return None

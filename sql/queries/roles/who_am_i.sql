@@ -1,2 +1,0 @@
--- The role that this session acts as.
-SELECT current_user::text

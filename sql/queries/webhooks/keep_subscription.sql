@@ -1,0 +1,9 @@
+-- Keep what an event tells of an Asaas subscription ($1 user, $2 id, $3 customer, $4 plan's keys, $5 status, $6 when), if it is news.
+INSERT INTO pedro_ledger.asaas_subscription AS known (user_id, id, customer_id, plan_keys, status, changed_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (user_id, id) DO UPDATE SET
+    customer_id = coalesce(excluded.customer_id, known.customer_id),
+    plan_keys = excluded.plan_keys,
+    status = excluded.status,
+    changed_at = excluded.changed_at
+WHERE excluded.changed_at >= known.changed_at
