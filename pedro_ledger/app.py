@@ -38,6 +38,7 @@ from pedro_ledger.store.plan_periods import PlanPeriods
 from pedro_ledger.store.refusals import RefusalPurger
 from pedro_ledger.store.replica import Reader
 from pedro_ledger.store.reports import ReportReader
+from pedro_ledger.store.roles import require_app_role
 from pedro_ledger.store.rollups import Folder
 from pedro_ledger.store.users import UserStore
 from pedro_ledger.store.webhooks import WebhookStore
@@ -163,6 +164,8 @@ class Daemon:
             databases = await stack.enter_async_context(open_databases(self._settings))
             for step in await migrate(databases.direct):
                 log.info("migrated", migration=step.migration.name, adopted=step.adopted)
+            if not (databases.is_embedded or self._settings.allow_owner):
+                await require_app_role(databases.primary)
             key, key_file = api_key_of(self._settings, make=databases.is_embedded)
             context = await self._build(databases, key, stack)
             for missing in await context.missing():

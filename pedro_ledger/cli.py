@@ -77,6 +77,7 @@ def run(job: Coroutine[Any, Any, T]) -> T:
     from pedro_ledger.store.migrations import MigrationError  # noqa: PLC0415
     from pedro_ledger.store.partitions import PartitionError  # noqa: PLC0415
     from pedro_ledger.store.programs import ProgramError  # noqa: PLC0415
+    from pedro_ledger.store.roles import RoleError  # noqa: PLC0415
 
     try:
         if sys.platform == "win32":
@@ -92,6 +93,7 @@ def run(job: Coroutine[Any, Any, T]) -> T:
         ListenError,
         MigrationError,
         PartitionError,
+        RoleError,
         ProgramError,
     ) as error:
         fail(str(error))
@@ -144,13 +146,16 @@ def migrate(
     config: Config = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when the database is behind.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Change nothing; list what would be done.")] = False,
+    app_role: Annotated[
+        str | None, typer.Option(help="Give this role, made where it is missing, what `serve` needs and no more.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the database up to date, and adopt the users that the app made with Prisma."""
     from pedro_ledger.commands import migrate as command  # noqa: PLC0415
 
     settings = settings_or_fail(config)
-    raise typer.Exit(run(command.main(settings, check=check, plan=plan, as_json=as_json)))
+    raise typer.Exit(run(command.main(settings, check=check, plan=plan, app_role=app_role, as_json=as_json)))
 
 
 @cli.command()

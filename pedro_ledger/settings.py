@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, min_length=16, description="A key with every scope, beside those in the database."
     )
+    allow_owner: bool = Field(
+        False, description="Serve as a role that could change or remove entries, on a server of your own."
+    )
     keys_refresh_s: float = Field(
         1, gt=0, le=60, description="API keys are read again this often: a revoked key is refused after this time."
     )

@@ -77,6 +77,7 @@ def settings_for(database_url: str, **changes: object) -> Settings:
         "DATABASE_URL": database_url,
         "api_key": API_KEY,
         "port": 0,
+        "allow_owner": True,
         "prices_refresh_s": 0.05,
         "keys_refresh_s": 0.05,
         **changes,

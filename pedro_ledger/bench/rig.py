@@ -187,6 +187,7 @@ class Rig:
         return kept | {
             "DATABASE_URL": url,
             "PEDRO_PORT": "0",
+            "PEDRO_ALLOW_OWNER": "true",
             "PEDRO_API_KEY": self.api_key,
             "PEDRO_DATA_DIR": str(self.folder / "daemon"),
         }

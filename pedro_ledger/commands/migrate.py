@@ -6,10 +6,11 @@ import typer
 from pedro_ledger.app import open_databases
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.adoption import Adopted, Adopter
-from pedro_ledger.store.migrations import migrate, pending
+from pedro_ledger.store.migrations import migrate, owner_session, pending
+from pedro_ledger.store.roles import make_app_role
 
 
-async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool) -> int:
+async def main(settings: Settings, *, check: bool, plan: bool, app_role: str | None, as_json: bool) -> int:
     """Returns the exit status: with `check`, 1 when the database is behind."""
     async with open_databases(settings) as databases:
         if check or plan:
@@ -26,9 +27,13 @@ async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool) ->
         total = Adopted()
         async for adopted in Adopter(databases.direct).adopt_all():
             total += adopted
+        made_role = None
+        if app_role is not None:
+            async with owner_session(databases.direct) as connection:
+                made_role = await make_app_role(connection, app_role)
     if as_json:
         applied = [{"name": step.migration.name, "adopted": step.adopted} for step in steps]
-        typer.echo(orjson.dumps({"applied": applied, "users": total._asdict()}))
+        typer.echo(orjson.dumps({"applied": applied, "users": total._asdict(), "appRole": app_role}))
         return 0
     typer.echo(f"up to date; {total.users} users adopted with {total.credits} credits")
     if total.overdrawn_users:
@@ -36,4 +41,8 @@ async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool) ->
             f"{total.overdrawn_users} of them had been overdrawn by {total.overdrawn_credits} credits in all and start at 0; "
             "their opening entries say by how much"
         )
+    if app_role is not None:
+        typer.echo(f"the role {app_role} may serve: name it in DATABASE_URL, and the owner in DIRECT_URL")
+    if made_role:
+        typer.echo(f"it is new and has no password yet: in psql, \\password {app_role}")
     return 0

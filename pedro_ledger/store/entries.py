@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 
 from pedro_ledger.ledger.errors import BalanceNotKnown
-from pedro_ledger.ledger.ids import parse_entry_id
+from pedro_ledger.ledger.ids import SEQ_MAX, account_tag, parse_entry_id
 from pedro_ledger.store.accounts import CLERK_PREFIX
 from pedro_ledger.store.database import Database
 from pedro_ledger.store.replica import Reader
@@ -81,9 +81,18 @@ class EntryReader:
         before: tuple[datetime, str] | None,
         limit: int,
     ) -> Sequence[asyncpg.Record]:
-        """A page of the app's `UsageHistory`, newest first; `before` is the last row of the page before. Times without zone, UTC."""
+        """A page of the app's `UsageHistory`, newest first; `before` is the last row of the page before. Times without zone, UTC.
+
+        Newest by seq: the ledger's rows in their order, then those from before the ledger in that of their times.
+        """
         at, row_id = before or (None, None)
-        return await self._reader.fetch(_SQL["list_usage"], user_id, operation_type, since, until, at, row_id, limit)
+        named = parse_entry_id(row_id) if row_id is not None else None
+        seq = SEQ_MAX + 1 if row_id is None else 0
+        if named is not None and named[0] == account_tag(user_id):
+            at, row_id, seq = None, None, named[1]
+        return await self._reader.fetch(
+            _SQL["list_usage"], user_id, operation_type, since, until, seq, at, row_id, limit
+        )
 
     async def statement(
         self,

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import asyncpg
 
 from pedro_ledger.store.database import Connection, Database, unavailable
+from pedro_ledger.store.roles import renew_app_roles
 from pedro_ledger.store.sqlfiles import SqlFiles, sql_folder
 
 _SQL = SqlFiles("migrations")
@@ -109,7 +110,9 @@ async def migrate(database: Database) -> list[Step]:
         if not await _has_record(connection):
             await connection.execute(_SQL["make_record"])
         todo = plan(files, await _applied(connection))
-        return [Step(migration, await _apply(connection, migration)) for migration in todo]
+        steps = [Step(migration, await _apply(connection, migration)) for migration in todo]
+        await renew_app_roles(connection)
+        return steps
     except asyncpg.InsufficientPrivilegeError as error:
         raise MigrationError(
             f"The database role may not migrate ({error}): run `pedro-ledger migrate` with DIRECT_URL set to the owner's URL."

@@ -8,7 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from pedro_ledger.app import Daemon
 from pedro_ledger.store.database import Connection
+from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.ledgers import Line, append, make_user
 
@@ -172,3 +174,35 @@ async def test_users_made_at_the_same_moment_are_paged_once_each(api: Api, conne
 async def test_a_cursor_that_no_page_gave_is_refused(api: Api, cursor: str) -> None:
     user = await api.user(100)
     assert (await api.get(f"/v1/users/{user}/usage?cursor={cursor}")).code == "invalid_query"
+
+
+async def test_usage_goes_on_with_what_the_app_recorded_before_the_ledger_came(
+    prisma_database_url: str,
+) -> None:
+    connection = await asyncpg.connect(prisma_database_url)
+    await make_user(connection, "old", 50)
+    await connection.execute(
+        'INSERT INTO "UsageHistory" ("id", "userId", "creditBalanceId", "operationType", "creditsUsed", "details", "timestamp") '
+        "SELECT 'c' || n, 'old', 'balance_old', (ARRAY['AI_TEXT_CHAT', 'SHORTS_MEDIA'])[n % 2 + 1]::\"OperationType\", n, "
+        """'{"n": 1}', $1::timestamp + n / 3 * interval '1 minute' FROM generate_series(1, 25) AS n""",
+        START.replace(tzinfo=None),
+    )
+    async with Daemon(settings_for(prisma_database_url)).started() as running, Api.open(running) as api:
+        unadopted = await pages(api, "/v1/users/old/usage", 4)
+        for number in range(9):
+            assert (
+                await api.deduct("old", 1, operationType="SHORTS_MEDIA" if number % 3 else "AI_TEXT_CHAT")
+            ).status == 201
+        found = await connection.fetch('SELECT * FROM "UsageHistory" ORDER BY "timestamp" DESC, "id" DESC')
+        wanted = [(row["id"], row["operationType"], row["creditsUsed"], row["creditBalanceId"]) for row in found]
+        for limit in (1, 4, 9, 10, 200):
+            rows = sum(await pages(api, "/v1/users/old/usage", limit), start=[])
+            assert [
+                (row["id"], row["operationType"], row["creditsUsed"], row["creditBalanceId"]) for row in rows
+            ] == wanted
+        assert rows[9:] == sum(unadopted, start=[])
+        media = sum(await pages(api, "/v1/users/old/usage?operationType=SHORTS_MEDIA", 3), start=[])
+        assert media == [row for row in rows if row["operationType"] == "SHORTS_MEDIA"]
+        early = sum(await pages(api, f"/v1/users/old/usage?to={text(START + timedelta(minutes=3))}", 3), start=[])
+        assert early == [row for row in rows if row["timestamp"] < text(START + timedelta(minutes=3))]
+    await connection.close()

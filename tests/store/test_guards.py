@@ -6,6 +6,7 @@ import pytest
 from pedro_ledger.store.database import Connection, Database
 from pedro_ledger.store.dsn import parse_database_url
 from pedro_ledger.store.migrations import migrate
+from pedro_ledger.store.refusals import RefusalPurger
 from tests.support.client import Api
 
 REFUSED = {
@@ -36,13 +37,34 @@ REFUSED = {
     "open an account": """INSERT INTO pedro_ledger.account (user_id, tag, balance_id, posted) VALUES ('x', 'x', 'x', 5)""",
     "delete an account": """DELETE FROM pedro_ledger.account""",
     "truncate accounts": """TRUNCATE pedro_ledger.account""",
+    "add a refusal": """INSERT INTO pedro_ledger.refusal SELECT user_id, 'x', fingerprint, code, facts, created_at
+        FROM pedro_ledger.refusal""",
+    "change a refusal": """UPDATE pedro_ledger.refusal SET code = 'x'""",
+    "delete a refusal": """DELETE FROM pedro_ledger.refusal""",
+    "truncate refusals": """TRUNCATE pedro_ledger.refusal""",
+    "change a key": """UPDATE pedro_ledger.api_key SET hash = sha256('other')""",
+    "let a revoked key in again": """UPDATE pedro_ledger.api_key SET revoked_at = NULL""",
+    "delete a key": """DELETE FROM pedro_ledger.api_key""",
+    "truncate keys": """TRUNCATE pedro_ledger.api_key""",
+    "forget a migration": """DELETE FROM pedro_ledger.schema_migration""",
+    "forget migrations": """TRUNCATE pedro_ledger.schema_migration""",
 }
+
+
+async def with_something_of_everything(api: Api, connection: Connection) -> str:
+    """A user with 99 credits, entries and a refusal, beside a key that was revoked."""
+    user = await api.user(100)
+    await api.deduct(user, 1)
+    assert (await api.deduct(user, 5000)).status == 402
+    await connection.execute(
+        "INSERT INTO pedro_ledger.api_key (id, name, hash, scopes, revoked_at) VALUES ('k', 'k', sha256('k'), '{admin}', now())"
+    )
+    return user
 
 
 @pytest.mark.parametrize("statement", REFUSED.values(), ids=REFUSED.keys())
 async def test_direct_sql_is_refused_with_what_to_do_instead(api: Api, connection: Connection, statement: str) -> None:
-    user = await api.user(100)
-    await api.deduct(user, 1)
+    user = await with_something_of_everything(api, connection)
     with pytest.raises(asyncpg.RestrictViolationError, match="pedro_ledger: "):
         await connection.execute(statement.format(user=user))
     assert await api.balance(user) == 99
@@ -50,13 +72,14 @@ async def test_direct_sql_is_refused_with_what_to_do_instead(api: Api, connectio
 
 
 async def test_even_the_daemons_permit_changes_no_history_and_breaks_no_bound(api: Api, connection: Connection) -> None:
-    user = await api.user(100)
-    await api.deduct(user, 1)
+    user = await with_something_of_everything(api, connection)
     for statement, error in (
         ("UPDATE pedro_ledger.entry SET credits = 0", asyncpg.RestrictViolationError),
         ('DELETE FROM "UsageHistory"', asyncpg.RestrictViolationError),
         ("DELETE FROM pedro_ledger.account", asyncpg.RestrictViolationError),
         (f"DELETE FROM \"User\" WHERE id = '{user}'", asyncpg.RestrictViolationError),
+        ("UPDATE pedro_ledger.refusal SET code = 'x'", asyncpg.RestrictViolationError),
+        ("DELETE FROM pedro_ledger.refusal", asyncpg.RestrictViolationError),
         ("UPDATE pedro_ledger.account SET posted = -1", asyncpg.CheckViolationError),
         ("UPDATE pedro_ledger.account SET held = posted + 1", asyncpg.CheckViolationError),
     ):
@@ -101,6 +124,15 @@ async def test_copy_is_refused_as_insert_is(api: Api, connection: Connection) ->
 
 
 GUARDS = {
+    "api_key_is_not_truncated": "truncate keys",
+    "api_key_keeps_its_name": "change a key",
+    "api_key_stays": "delete a key",
+    "refusal_comes_from_the_daemon": "add a refusal",
+    "refusal_is_immutable": "change a refusal",
+    "refusal_is_kept_for_a_day": "delete a refusal",
+    "refusal_is_not_truncated": "truncate refusals",
+    "schema_migration_is_append_only": "forget a migration",
+    "schema_migration_is_not_truncated": "forget migrations",
     "account_is_not_truncated": "truncate accounts",
     "account_is_written_by_the_daemon": "open an account",
     "account_stays": "delete an account",
@@ -123,8 +155,7 @@ GUARDS = {
 
 async def test_each_guard_is_what_refuses(api: Api, connection: Connection) -> None:
     """Without the guard, the statement is not refused any more, or by another guard in other words."""
-    user = await api.user(100)
-    await api.deduct(user, 1)
+    user = await with_something_of_everything(api, connection)
     triggers = await connection.fetch(
         "SELECT tgname, tgrelid::regclass::text AS on FROM pg_trigger "
         "WHERE NOT tgisinternal AND tgname NOT LIKE '%_is_reported'"  # these refuse nothing
@@ -195,3 +226,18 @@ async def test_a_trigger_that_swallows_history_stops_the_commit(api: Api, connec
     reply = await api.deduct(user, 1)
     assert (reply.status, reply.code) == (422, "operation_rejected")
     assert await api.balance(user) == 100
+
+
+async def test_old_refusals_are_forgotten_by_the_daemon_alone(
+    api: Api, connection: Connection, database: Database
+) -> None:
+    await with_something_of_everything(api, connection)
+    await connection.execute(
+        "ALTER TABLE pedro_ledger.refusal DISABLE TRIGGER USER; "
+        "UPDATE pedro_ledger.refusal SET created_at = now() - interval '31 days'; "
+        "ALTER TABLE pedro_ledger.refusal ENABLE TRIGGER USER"
+    )
+    with pytest.raises(asyncpg.RestrictViolationError, match="by the daemon alone"):
+        await connection.execute("DELETE FROM pedro_ledger.refusal")
+    assert await RefusalPurger(database, kept_days=32).purge() == 0
+    assert await RefusalPurger(database, kept_days=30).purge() == 1

@@ -30,6 +30,11 @@ class Load:
         async with self._arrivals:
             self._arrivals.notify_all()
 
+    @staticmethod
+    def moment(text: str) -> datetime:
+        """A time as the API tells it."""
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
     async def more(self, count: int) -> None:
         """Wait until `count` more were acknowledged."""
         goal = len(self.acknowledged) + count

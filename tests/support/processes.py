@@ -34,7 +34,8 @@ def environment(**changes: str | None) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("PEDRO_") and name not in {"DATABASE_URL", "DIRECT_URL", "DATABASE_REPLICA_URL"}
     }
-    return kept | {name: value for name, value in changes.items() if value is not None}
+    # Tests serve as the server's owner unless they say otherwise.
+    return kept | {"PEDRO_ALLOW_OWNER": "true"} | {name: value for name, value in changes.items() if value is not None}
 
 
 async def command(*arguments: str, **variables: str | None) -> tuple[int, str, str]:

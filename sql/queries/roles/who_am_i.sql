@@ -1,0 +1,2 @@
+-- The role that this session acts as.
+SELECT current_user::text
