@@ -15,7 +15,7 @@ from aiohttp import web
 
 from pedro_ledger import __version__
 from pedro_ledger.api.auth import KeyRing, new_key
-from pedro_ledger.api.context import Context
+from pedro_ledger.api.context import AppTables, Context
 from pedro_ledger.api.key_watch import KeyWatch
 from pedro_ledger.api.server import make_server
 from pedro_ledger.api.session_tokens import CustomerTokens
@@ -211,6 +211,7 @@ class Daemon:
             users=UserStore(databases.primary),
             webhooks=webhooks,
             catalog=catalog,
+            app_tables=AppTables(databases.primary),
             keys=keys,
             customers=customers_of(settings),
             database=databases.primary,

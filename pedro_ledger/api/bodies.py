@@ -92,7 +92,7 @@ def details_text(details: Mapping[str, Any] | None) -> str | None:
     """Details as the text that is hashed and kept: compact JSON with sorted keys. Raises the problem 422 for what no JSON column holds."""
     if details is None:
         return None
-    _refuse_unstorable(details, "details")
+    refuse_unstorable(details, "details")
     return orjson.dumps(details, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -179,7 +179,8 @@ def invalid_query(name: str, why: str) -> Problem:
     return Problem(400, "invalid_query", "The query is not acceptable", f"{name} {why}.", field=name)
 
 
-def _refuse_unstorable(value: Any, path: str) -> None:
+def refuse_unstorable(value: Any, path: str) -> None:
+    """Raises the problem 422 `invalid_body` for JSON that PostgreSQL has no place for; `path` names it."""
     match value:
         case str():
             if "\0" in value:
@@ -194,11 +195,11 @@ def _refuse_unstorable(value: Any, path: str) -> None:
                 raise _unstorable(path, "must be a number that a double can hold")
         case list():
             for place, item in enumerate(value):
-                _refuse_unstorable(item, f"{path}.{place}")
+                refuse_unstorable(item, f"{path}.{place}")
         case dict():
             for name, item in value.items():
-                _refuse_unstorable(name, path)
-                _refuse_unstorable(item, f"{path}.{name}")
+                refuse_unstorable(name, path)
+                refuse_unstorable(item, f"{path}.{name}")
 
 
 def _unstorable(path: str, why: str) -> Problem:

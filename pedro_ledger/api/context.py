@@ -10,13 +10,29 @@ from pedro_ledger.api.session_tokens import CustomerTokens
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.metrics import Metrics
+from pedro_ledger.store.admin_settings import AdminSettingsStore
 from pedro_ledger.store.catalog import Catalog
 from pedro_ledger.store.database import Database
 from pedro_ledger.store.entries import EntryReader
+from pedro_ledger.store.features import FeatureStore
 from pedro_ledger.store.health import DatabaseHealth
+from pedro_ledger.store.plans import PlanStore
 from pedro_ledger.store.reports import ReportReader
+from pedro_ledger.store.storage_objects import StorageStore
+from pedro_ledger.store.subscription_events import SubscriptionEventStore
 from pedro_ledger.store.users import UserStore
 from pedro_ledger.webhooks.service import Webhooks
+
+
+class AppTables:
+    """The stores of the app's own tables beside its users."""
+
+    def __init__(self, database: Database) -> None:
+        self.plans = PlanStore(database)
+        self.features = FeatureStore(database)
+        self.admin_settings = AdminSettingsStore(database)
+        self.storage = StorageStore(database)
+        self.subscription_events = SubscriptionEventStore(database)
 
 
 class Context:
@@ -31,6 +47,7 @@ class Context:
         users: UserStore,
         webhooks: Webhooks,
         catalog: Catalog,
+        app_tables: AppTables,
         keys: KeyRing,
         customers: CustomerTokens | None,
         database: Database,
@@ -46,6 +63,11 @@ class Context:
         self.users = users
         self.webhooks = webhooks
         self.catalog = catalog
+        self.plans = app_tables.plans
+        self.features = app_tables.features
+        self.admin_settings = app_tables.admin_settings
+        self.storage = app_tables.storage
+        self.subscription_events = app_tables.subscription_events
         self.keys = keys
         self.customers = customers
         self.health = health

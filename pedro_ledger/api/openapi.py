@@ -22,6 +22,8 @@ _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": CREDITS_MA
 _SIGNED: dict[str, Any] = {"type": "integer", "minimum": -CREDITS_MAX, "maximum": CREDITS_MAX}
 _SEQ: dict[str, Any] = {"type": "integer", "minimum": 0}
 _ANY: dict[str, Any] = {}
+_FLAG: dict[str, Any] = {"type": "boolean"}
+_MAYBE_INTEGER: dict[str, Any] = {"type": ["integer", "null"]}
 _MAYBE_OBJECT: dict[str, Any] = {"type": ["object", "null"]}
 
 
@@ -86,6 +88,32 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "WebhookTaken": _object(
         state={"enum": ["applied", "pending", "stale", "ignored", "rejected"]}, repeated={"type": "boolean"}
     ),
+    "Plan": _object(
+        id=_TEXT, asaasId=_MAYBE_TEXT, clerkId=_MAYBE_TEXT, clerkName=_MAYBE_TEXT, name=_TEXT, credits=_SIGNED,
+        active=_FLAG, sortOrder={"type": "integer"}, currency=_MAYBE_TEXT, priceMonthlyCents=_MAYBE_INTEGER,
+        priceYearlyCents=_MAYBE_INTEGER, description=_MAYBE_TEXT, features=_ANY, badge=_MAYBE_TEXT, highlight=_FLAG,
+        ctaType=_MAYBE_TEXT, ctaLabel=_MAYBE_TEXT, ctaUrl=_MAYBE_TEXT, billingSource=_TEXT, createdAt=_TIME, updatedAt=_TIME,
+    ),
+    "PlanPage": _page_of("Plan"),
+    "Feature": _object(
+        id=_TEXT, workspaceId=_TEXT, name=_TEXT, description=_MAYBE_TEXT, tags={"type": ["array", "null"], "items": _TEXT},
+        createdAt=_TIME, updatedAt=_TIME,
+    ),
+    "FeaturePage": _page_of("Feature"),
+    "AdminSettings": _object(id=_TEXT, featureCosts=_ANY, createdAt=_TIME, updatedAt=_TIME),
+    "StorageObject": _object(
+        id=_TEXT, userId=_TEXT, clerkUserId=_TEXT, provider=_TEXT, url=_TEXT, pathname=_TEXT, name=_TEXT,
+        contentType=_MAYBE_TEXT, size={"type": "integer"}, deletedAt=_MAYBE_TIME, createdAt=_TIME, updatedAt=_TIME,
+    ),
+    "StoragePage": _page_of("StorageObject"),
+    "StorageTotals": _object(
+        userId=_TEXT, objects=_SEQ, bytes=_SEQ, deletedObjects=_SEQ, deletedBytes=_SEQ
+    ),
+    "SubscriptionEvent": _object(
+        id=_TEXT, userId=_MAYBE_TEXT, clerkUserId=_TEXT, planKey=_MAYBE_TEXT, status=_TEXT, eventType=_TEXT, occurredAt=_TIME,
+        metadata=_ANY, createdAt=_TIME,
+    ),
+    "SubscriptionEventPage": _page_of("SubscriptionEvent"),
     "Health": _object(("timestamp",), status=_TEXT, timestamp=_TIME),
     "Readiness": _object(("missing",), status=_TEXT, missing={"type": "array", "items": _TEXT}),
 }  # fmt: skip
@@ -103,6 +131,11 @@ _QUERY: dict[str, dict[str, Any]] = {
     "order": {"enum": ["asc", "desc"]},
     "operationType": _TEXT,
     "isActive": {"type": "boolean"},
+    "active": {"enum": ["true", "false", "any"], "default": "true"},
+    "workspaceId": _TEXT,
+    "user": {"type": "string", "minLength": 1, "maxLength": 255},
+    "deletedForDays": {"type": "integer", "minimum": 0, "maximum": 99999, "default": 30},
+    "clerkUserId": _TEXT,
     "email": _TEXT,
 }
 

@@ -30,6 +30,18 @@ def place_of(given: Mapping[str, str]) -> tuple[datetime, str] | None:
     raise _not_ours()
 
 
+def number_place_of(given: Mapping[str, str]) -> tuple[int, str] | None:
+    """The number and id that a cursor names. Raises the problem 400 `invalid_query`."""
+    match _decode(given):
+        case None:
+            return None
+        case [int(number), str(row_id)] if (
+            not isinstance(number, bool) and -(2**31) <= number < 2**31 and "\0" not in row_id
+        ):
+            return number, row_id
+    raise _not_ours()
+
+
 def seq_of(given: Mapping[str, str]) -> int | None:
     """The seq that a cursor names. Raises the problem 400 `invalid_query`."""
     match _decode(given):

@@ -5,10 +5,32 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from pedro_ledger.api import books, credits, docs, operating, reports, users, webhooks
+from pedro_ledger.api import (
+    admin,
+    books,
+    credits,
+    docs,
+    features,
+    operating,
+    plans,
+    reports,
+    storage,
+    subscription_events,
+    users,
+    webhooks,
+)
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.requests import Request
 from pedro_ledger.api.schemas import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
+from pedro_ledger.api.schemas_app import (
+    FeatureBody,
+    FeatureChange,
+    PlanBody,
+    PlanChange,
+    SettingsChange,
+    StorageBody,
+    SubscriptionEventBody,
+)
 from pedro_ledger.api.scopes import PUBLIC, Access, Scope
 
 Handler = Callable[[Request, Context], Awaitable[web.Response]]
@@ -46,6 +68,8 @@ class Route(NamedTuple):
 
 
 _USER = "/v1/users/{user}"
+_FEATURE = "/v1/features/{feature}"
+_FILES = "/v1/storage-objects"
 _LIST = ("limit", "cursor")
 
 ROUTES: tuple[Route, ...] = (
@@ -63,6 +87,29 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/users", users.list_page, Scope.READ, None, False, (200,), "UserPage", ("isActive", "email", *_LIST)),
     Route("GET", _USER, users.read, Scope.READ, None, False, (200,), "User", (), (404,)),
     Route("PATCH", _USER, users.change, Scope.WRITE, UserChange, False, (200,), "User", (), (404, 409, 422)),
+    Route("GET", "/v1/plans", plans.list_page, Scope.READ, None, False, (200,), "PlanPage", ("active", *_LIST)),
+    Route("POST", "/v1/plans", plans.create, Scope.ADMIN, PlanBody, False, (201,), "Plan", (), (409,)),
+    Route("GET", "/v1/plans/{plan}", plans.read, Scope.READ, None, False, (200,), "Plan", (), (404,)),
+    Route("PATCH", "/v1/plans/{plan}", plans.change, Scope.ADMIN, PlanChange, False, (200,), "Plan", (), (404, 409)),
+    Route("GET", "/v1/features", features.list_page, Scope.READ, None, False, (200,), "FeaturePage", ("workspaceId", *_LIST)),
+    Route("POST", "/v1/features", features.create, Scope.WRITE, FeatureBody, False, (201,), "Feature"),
+    Route("GET", _FEATURE, features.read, Scope.READ, None, False, (200,), "Feature", (), (404,)),
+    Route("PATCH", _FEATURE, features.change, Scope.WRITE, FeatureChange, False, (200,), "Feature", (), (404,)),
+    Route("DELETE", _FEATURE, features.delete, Scope.WRITE, None, False, (200,), "Feature", (), (404,)),
+    Route("GET", "/v1/admin/settings", admin.read, Scope.READ, None, False, (200,), "AdminSettings"),
+    Route("PATCH", "/v1/admin/settings", admin.change, Scope.ADMIN, SettingsChange, False, (200,), "AdminSettings"),
+    Route("POST", _FILES, storage.track, Scope.WRITE, StorageBody, False, (201,), "StorageObject", (), (404,)),
+    Route("GET", _FILES, storage.list_page, Scope.READ, None, False, (200,), "StoragePage", ("user", *_LIST), (404,), customers=True),
+    Route("GET", f"{_FILES}/purgeable", storage.purgeable, Scope.ADMIN, None, False, (200,), "StoragePage",
+          ("deletedForDays", *_LIST)),
+    Route("GET", f"{_FILES}/{{object}}", storage.read, Scope.READ, None, False, (200,), "StorageObject", ("user",), (404,),
+          customers=True),
+    Route("DELETE", f"{_FILES}/{{object}}", storage.delete, Scope.WRITE, None, False, (200,), "StorageObject", ("user",), (404,)),
+    Route("GET", f"{_USER}/storage", storage.totals, Scope.READ, None, False, (200,), "StorageTotals", (), (404,), customers=True),
+    Route("GET", "/v1/subscription-events", subscription_events.list_page, Scope.READ, None, False, (200,), "SubscriptionEventPage",
+          ("clerkUserId", *_LIST)),
+    Route("POST", "/v1/subscription-events", subscription_events.create, Scope.WRITE, SubscriptionEventBody, False, (201,),
+          "SubscriptionEvent"),
     Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, None, False, (200,), "Report",
           ("format", "since", "until", "operation", "limit"), (404, 422)),
     Route("POST", "/v1/webhooks/clerk", webhooks.clerk, PUBLIC, schema="WebhookTaken", refusals=(401, 408, 413, 415, 503)),

@@ -93,6 +93,16 @@ async def test_a_customer_reads_what_is_theirs_and_nothing_else(database_url: st
             assert (balance.status, balance.json["userId"], balance.json["creditsRemaining"]) == (200, ana, 93)
             assert len((await as_customer(api, f"/v1/users/{ref}/usage", token())).json["items"]) == 1
             assert len((await as_customer(api, f"/v1/users/{ref}/statement", token())).json["items"]) == 2
+        file = {"url": "u", "pathname": "p", "name": "n", "size": 1}
+        mine = (await api.post("/v1/storage-objects", file | {"user": ana})).json["id"]
+        theirs = (await api.post("/v1/storage-objects", file | {"user": ben})).json["id"]
+        for user in ("", "?user=me", f"?user={ana}"):
+            listed = await as_customer(api, f"/v1/storage-objects{user}", token())
+            assert [each["id"] for each in listed.json["items"]] == [mine]
+            assert (await as_customer(api, f"/v1/storage-objects/{mine}{user}", token())).status == 200
+            assert (await as_customer(api, f"/v1/storage-objects/{theirs}{user}", token())).status == 404
+        assert (await as_customer(api, f"/v1/storage-objects?user={ben}", token())).status == 404
+        assert (await as_customer(api, "/v1/users/me/storage", token())).json["objects"] == 1
         for ref in ("clerk:ben", ben, "nobody", "clerk:nobody", "clerk:clerk:ana"):
             for what in ("balance", "usage", "statement"):
                 reply = await as_customer(api, f"/v1/users/{ref}/{what}", token())

@@ -1,0 +1,24 @@
+"""The app's one row of `AdminSettings`: what operations cost."""
+
+from collections.abc import Mapping
+
+from pedro_ledger.store.app_table import AppTable, text
+from pedro_ledger.store.database import Database
+from pedro_ledger.store.rows import Row
+
+
+class AdminSettingsStore(AppTable):
+    """The row with the id `singleton`; made where it is missing."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "admin_settings")
+
+    async def read(self) -> Row:
+        """The settings as they are."""
+        return await self.merge_costs({})
+
+    async def merge_costs(self, costs: Mapping[str, int | None]) -> Row:
+        """Set these costs, in credits, and leave the others; None removes one. Concurrent merges do not undo each other."""
+        row = await self._one("merge_costs", text(costs))
+        assert row is not None, "an upsert returns its row"
+        return row

@@ -1,0 +1,2 @@
+-- One plan.
+SELECT to_jsonb(plan)::text FROM public."Plan" AS plan WHERE plan."id" = $1
