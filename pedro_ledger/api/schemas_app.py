@@ -20,6 +20,9 @@ PlanCredits = Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Whole cred
 Cost = Annotated[int, Field(ge=0, le=CREDITS_MAX)]
 Costs = dict[Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]+$")], Cost | None]
 
+_NOT_SENT = "-"
+"""A default that nobody reads: a change takes what was sent, and nothing else."""
+
 
 class PlanBody(Body):
     """A plan. `features` overrides feature costs for its users."""
@@ -47,7 +50,7 @@ class PlanBody(Body):
 class PlanChange(PlanBody):
     """What to change of a plan; what is left out stays."""
 
-    name: FullText = ""
+    name: FullText = _NOT_SENT
     credits: PlanCredits = 0
 
 
@@ -63,7 +66,7 @@ class FeatureBody(Body):
 class FeatureChange(Body):
     """What to change of a feature; what is left out stays."""
 
-    name: FullText = ""
+    name: FullText = _NOT_SENT
     description: LongText | None = None
     tags: Tags = Field([])
 
