@@ -110,6 +110,15 @@ class Settings(BaseSettings):
         5, gt=0, le=3600, description="A replica that is further behind is not read from; the primary answers."
     )
     reports_fold_s: float = Field(5, gt=0, le=3600, description="What reports tell is summed up this often.")
+    checkpoint_every_s: float = Field(
+        0, ge=0, le=31 * 86_400, description="The ledger is sealed this often, by one of the replicas; 0: never."
+    )
+    checkpoint_file: Path | None = Field(
+        None, description="Where checkpoints are appended; without it `checkpoints.ndjson` in the data folder."
+    )
+    checkpoint_key_file: Path | None = Field(
+        None, description="The key that signs checkpoints; without it `checkpoint-key.pem` in the data folder."
+    )
 
     clerk_webhook_secrets: SecretStr | None = Field(
         None,

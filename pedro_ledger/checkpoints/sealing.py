@@ -1,0 +1,110 @@
+"""Making checkpoints: all accounts of one snapshot under one signed root, in the file and in the database."""
+
+import asyncio
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from pedro_ledger.checkpoints.errors import CheckpointError
+from pedro_ledger.checkpoints.log_file import LogFile, opened_log
+from pedro_ledger.checkpoints.signing import Signer, is_signed
+from pedro_ledger.ledger.checkpoints import NONE_BEFORE, Checkpoint, line_hash, read_lines
+from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.ledger.strict_json import EvidenceError
+from pedro_ledger.store.checkpoints import SealingTurn, Tree, find_departure, sealed_checkpoints, sealing_turn
+from pedro_ledger.store.database import Database
+
+TREES_KEPT = 8
+EARLY_S = 0.5
+log = structlog.get_logger(__name__)
+
+
+class Sealer:
+    """One turn is `seal`; `run` takes a turn every `every_s` seconds, on whichever replica comes first."""
+
+    def __init__(self, database: Database, signer: Signer, file: Path) -> None:
+        self._database = database
+        self._signer = signer
+        self._file = file
+
+    async def run(self, every_s: float) -> None:
+        """Seal until cancelled."""
+        while True:
+            try:
+                made = await self.seal(unless_younger_s=every_s - EARLY_S)
+                if made is not None:
+                    log.info("checkpoint", number=made.number, accounts=made.accounts, root=made.root.hex())
+            except Unavailable as error:
+                log.warning("checkpoint_not_made", reason=error.facts.get("reason"))
+            except CheckpointError as error:
+                log.error("checkpoint_not_made", reason=str(error))
+            await asyncio.sleep(every_s)
+
+    async def seal(self, *, unless_younger_s: float = 0) -> Checkpoint | None:
+        """Make a checkpoint; None where another session is at it or the latest is younger than that.
+
+        Either way the file has every line that the database has. Raises `CheckpointError`; and will not sign a ledger that
+        left what was sealed before.
+        """
+        async with sealing_turn(self._database) as turn:
+            if turn is None:
+                return None
+            with opened_log(self._file) as file:
+                at = await turn.now()
+                known, unknown = self._in_step(file, await turn.lines())
+                if known and at < _moment(known[-1].at) + timedelta(seconds=unless_younger_s):
+                    return None
+                await self._require_faithful(turn)
+                number = len(known) + 1
+                tree = await turn.write_pages(number)
+                checkpoint = self._signed(known, number, at, tree)
+                self._append(file, checkpoint)
+                await turn.add([*unknown, checkpoint], TREES_KEPT)
+                return checkpoint
+
+    def _in_step(self, file: LogFile, lines: list[str]) -> tuple[list[Checkpoint], list[Checkpoint]]:
+        """All checkpoints, and those of the file that the database lacks. Lines that the file lacks are added to it."""
+        common = min(len(lines), len(file.lines))
+        if lines[:common] != file.lines[:common]:
+            raise CheckpointError(f"{self._file} and the database have different checkpoints: {_AFTER_RESTORE}")
+        if len(file.lines) > len(lines) + 1:  # one more is what a crash between the two leaves behind
+            raise CheckpointError(f"the database lacks checkpoints that are in {self._file}: {_AFTER_RESTORE}")
+        file.append(lines[common:])
+        try:
+            known = read_lines(file.lines, is_signed, self._signer.public_key)
+        except EvidenceError as error:
+            raise CheckpointError(f"{self._file}: {error}") from None
+        return known, known[len(lines) :]
+
+    async def _require_faithful(self, turn: SealingTurn) -> None:
+        try:
+            latest = (await sealed_checkpoints(turn.connection))[-1:]
+            departure = await find_departure(turn.connection, latest[0]) if latest else None
+        except EvidenceError as error:
+            raise CheckpointError(f"{error}: run pedro-ledger verify --checkpoint {self._file}") from None
+        if departure is not None:
+            raise CheckpointError(f"user {departure.user_id} seq {departure.seq}: {departure.what}")
+
+    def _signed(self, known: list[Checkpoint], number: int, at: datetime, tree: Tree) -> Checkpoint:
+        previous = line_hash(known[-1].line) if known else NONE_BEFORE
+        if known and (tree.accounts < known[-1].accounts or tree.entries < known[-1].entries):
+            raise CheckpointError(f"the ledger is smaller than checkpoint {known[-1].number} says: {_AFTER_RESTORE}")
+        text = at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        unsigned = Checkpoint(number, text, tree.accounts, tree.entries, tree.root, previous, self._signer.public_key)
+        return unsigned._replace(signature=self._signer.sign(unsigned.statement))
+
+    @staticmethod
+    def _append(file: LogFile, checkpoint: Checkpoint) -> None:
+        """Before the database commits: what is outside must never be the older one."""
+        file.append([checkpoint.line])
+
+
+_AFTER_RESTORE = (
+    "the ledger was rolled back, or restored from a backup; run pedro-ledger verify --checkpoint with the file, "
+    "and where the restore was meant, move the file away to begin anew from the database's own checkpoints"
+)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

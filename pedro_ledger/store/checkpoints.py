@@ -1,0 +1,202 @@
+"""Checkpoints in the database: reading all accounts in one snapshot, keeping the sealed ones, finding them again."""
+
+import zlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import NamedTuple
+
+import orjson
+
+from pedro_ledger.ledger.audit import Problem
+from pedro_ledger.ledger.chain import canonical_form
+from pedro_ledger.ledger.checkpoints import PAGE_LEAVES, Checkpoint, Leaf, checkpoint_of, parse_leaves
+from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.ids import parse_entry_id
+from pedro_ledger.ledger.merkle import RootBuilder, leaf_hash, root_of
+from pedro_ledger.ledger.strict_json import EvidenceError
+from pedro_ledger.store.database import Connection, Database, unavailable
+from pedro_ledger.store.rows import entry_of
+from pedro_ledger.store.sqlfiles import SqlFiles
+
+_SQL = SqlFiles("checkpoints")
+LOCK_KEY = 0x5045_4452_4F05
+FETCH_ENTRIES = 500
+BATCH_PAGES = 8
+
+
+class Tree(NamedTuple):
+    """What a walk over all accounts made."""
+
+    accounts: int
+    entries: int
+    root: bytes
+
+
+class SealedEntry(NamedTuple):
+    """An entry, and the hash of the one before it."""
+
+    user_id: str
+    entry: Entry
+    previous: bytes
+
+
+class SealedAccount(NamedTuple):
+    """An account as a checkpoint sealed it, with what leads to the root."""
+
+    checkpoint: Checkpoint
+    leaf: Leaf
+    page: int
+    place: int
+    """From 0, in its page."""
+    page_hashes: list[bytes]
+
+
+class SealingTurn:
+    """A transaction that sees the ledger as of one moment, and may write a checkpoint of it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._written = 0
+
+    async def now(self) -> datetime:
+        """When the snapshot was taken, to within a moment."""
+        at: datetime = await self.connection.fetchval("SELECT now()")
+        return at.astimezone(UTC)
+
+    async def lines(self) -> list[str]:
+        """The lines of all checkpoints, oldest first."""
+        return [row["line"] for row in await self.connection.fetch(_SQL["list_lines"])]
+
+    async def write_pages(self, number: int) -> Tree:
+        """Walk over all accounts and keep them as the sealed accounts of checkpoint `number`."""
+        pages, entries, accounts = RootBuilder(), 0, 0
+        cursor = await self.connection.cursor(_SQL["list_accounts"])
+        while rows := await cursor.fetch(PAGE_LEAVES):
+            leaves = [Leaf(*row) for row in rows]
+            encoded = [leaf.encode() for leaf in leaves]
+            root = root_of([leaf_hash(each) for each in encoded])
+            packed = zlib.compress(b"\0".join(encoded), 1)
+            await self.connection.execute(_SQL["insert_page"], number, pages.count, leaves[0].user_id, root, packed)
+            pages.add(root)
+            accounts += len(leaves)
+            entries += sum(leaf.seq for leaf in leaves)
+        return Tree(accounts, entries, pages.root())
+
+    async def add(self, checkpoints: Iterable[Checkpoint], trees_kept: int) -> None:
+        """Keep checkpoints, and forget the sealed accounts of older ones."""
+        for each in checkpoints:
+            await self.connection.execute(_SQL["insert_checkpoint"], each.number, each.line)
+        await self.connection.execute(_SQL["purge_pages"], trees_kept)
+
+
+@asynccontextmanager
+async def sealing_turn(database: Database) -> AsyncIterator[SealingTurn | None]:
+    """A turn to seal, committed at the end of the block; None while another session has it. Raises `Unavailable`."""
+    with unavailable():
+        connection = await database.connect({"enable_seqscan": "on"})
+        try:
+            if not await connection.fetchval(_SQL["take_turn"], LOCK_KEY):
+                yield None
+                return
+            async with connection.transaction(isolation="repeatable_read"):
+                await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                yield SealingTurn(connection)
+        finally:
+            connection.terminate()
+
+
+async def sealed_checkpoints(connection: Connection) -> list[Checkpoint]:
+    """The checkpoints whose sealed accounts are kept, oldest first. Raises `EvidenceError` for a damaged line."""
+    return [checkpoint_of(orjson.loads(row["line"])) for row in await connection.fetch(_SQL["list_sealed"])]
+
+
+async def find_departure(connection: Connection, checkpoint: Checkpoint) -> Problem | None:
+    """The first account whose ledger does not pass through what a checkpoint sealed. In the caller's transaction.
+
+    Raises `EvidenceError` where the sealed accounts that the database keeps are not those that were signed.
+    """
+    pages, accounts = RootBuilder(), 0
+    cursor = await connection.cursor(_SQL["list_pages"], checkpoint.number)
+    found: Problem | None = None
+    while rows := await cursor.fetch(BATCH_PAGES):
+        sealed: list[Leaf] = []
+        for row in rows:
+            leaves = unpack(row["leaves"])
+            pages.add(root_of([leaf_hash(leaf.encode()) for leaf in leaves]))
+            accounts += len(leaves)
+            sealed += [leaf for leaf in leaves if leaf.seq]
+        if found is None and sealed:
+            columns = [list(column) for column in zip(*sealed, strict=True)]
+            bad = await connection.fetchrow(_SQL["find_departure"], *columns)
+            if bad is not None:
+                what = f"the ledger does not pass through what checkpoint {checkpoint.number} sealed"
+                found = Problem(bad["user_id"], bad["seq"], what)
+    if (accounts, pages.root()) != (checkpoint.accounts, checkpoint.root):
+        raise EvidenceError(
+            f"the sealed accounts that the database keeps do not make the root of checkpoint {checkpoint.number}"
+        )
+    return found
+
+
+class ProofReader:
+    """Reads what proofs are made of, all in one snapshot."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def entry(self, entry_id: str) -> SealedEntry | None:
+        """One entry by its id; None where there is none."""
+        named = parse_entry_id(entry_id)
+        row = None if named is None else await self._connection.fetchrow(_SQL["find_sealed_entry"], *named, entry_id)
+        if row is None:
+            return None
+        return SealedEntry(row["user_id"], entry_of(orjson.loads(row["entry"])), row["previous_hash"] or bytes(32))
+
+    async def account(self, user_id: str, seq: int) -> SealedAccount | None:
+        """The account in the oldest checkpoint that covers its entry `seq` and whose sealed accounts are kept; None where none does."""
+        found: SealedAccount | None = None
+        for checkpoint in reversed(await sealed_checkpoints(self._connection)):
+            row = await self._connection.fetchrow(_SQL["find_page"], checkpoint.number, user_id)
+            leaves = [] if row is None else unpack(row["leaves"])
+            place = next((place for place, leaf in enumerate(leaves) if leaf.user_id == user_id), None)
+            if row is None or place is None or leaves[place].seq < seq:
+                break
+            hashes = [leaf_hash(leaf.encode()) for leaf in leaves]
+            found = SealedAccount(checkpoint, leaves[place], row["page"], place, hashes)
+        return found
+
+    async def page_roots(self, number: int) -> list[bytes]:
+        """The roots of a checkpoint's pages, in order."""
+        return [row["root"] for row in await self._connection.fetch(_SQL["list_page_roots"], number)]
+
+    async def digests_after(self, user_id: str, seq: int, upto: int) -> list[bytes]:
+        """The SHA-256 of the canonical form of each entry after `seq` up to and with `upto`."""
+        found: list[bytes] = []
+        while seq < upto:
+            rows = await self._connection.fetch(_SQL["list_entries_after"], user_id, seq, upto, FETCH_ENTRIES)
+            if not rows:
+                break
+            entries = [entry_of(orjson.loads(row["entry"])) for row in rows]
+            found += [sha256(canonical_form(user_id, each)).digest() for each in entries]
+            seq = entries[-1].seq
+        return found
+
+
+@asynccontextmanager
+async def proof_reader(database: Database) -> AsyncIterator[ProofReader]:
+    """A reader on one snapshot, for the length of a block. Raises `Unavailable`."""
+    async with (
+        database.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield ProofReader(connection)
+
+
+def unpack(page: bytes) -> list[Leaf]:
+    """The leaves of a kept page. Raises `EvidenceError`."""
+    try:
+        return list(parse_leaves(zlib.decompress(page)))
+    except zlib.error:
+        raise EvidenceError("a page of sealed accounts is damaged") from None
