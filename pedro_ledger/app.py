@@ -19,6 +19,7 @@ from pedro_ledger.api.context import AppTables, Context
 from pedro_ledger.api.key_watch import KeyWatch
 from pedro_ledger.api.server import make_server
 from pedro_ledger.api.session_tokens import CustomerTokens
+from pedro_ledger.checkpoints.sealing import Sealer
 from pedro_ledger.embedded import EmbeddedPostgres
 from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.metrics import Metrics
@@ -35,6 +36,7 @@ from pedro_ledger.store.keys import KeyStore
 from pedro_ledger.store.migrations import migrate
 from pedro_ledger.store.partitions import PartitionKeeper
 from pedro_ledger.store.plan_periods import PlanPeriods
+from pedro_ledger.store.proofs import ProofStore
 from pedro_ledger.store.refusals import RefusalPurger
 from pedro_ledger.store.replica import Reader
 from pedro_ledger.store.reports import ReportReader
@@ -200,13 +202,16 @@ class Daemon:
         reader = await open_reader(databases, settings, stack, metrics)
         folder = Folder(databases.primary, interval_s=settings.reports_fold_s, on_step=metrics.folded)
         webhooks = make_webhooks(databases.primary, engine, settings)
-        for run in (catalog.run, purger.run, watch.run, folder.run, reader.run, partitions.run, webhooks.run):
+        sealing = [Sealer.of(settings, databases.direct).run] if settings.checkpoint_every_s else []
+        working = (catalog.run, purger.run, watch.run, folder.run, reader.run, partitions.run, webhooks.run)
+        for run in (*working, *sealing):
             task = asyncio.create_task(run(), name=run.__qualname__)
             stack.push_async_callback(_cancel, task)
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
         return Context(
             engine=engine,
             entries=EntryReader(databases.primary, reader),
+            proofs=ProofStore(databases.primary),
             reports=ReportReader(reader),
             users=UserStore(databases.primary),
             webhooks=webhooks,

@@ -13,6 +13,7 @@ import typer
 from pedro_ledger import __version__
 from pedro_ledger.bench.command import bench
 from pedro_ledger.cli_keys import keys
+from pedro_ledger.cli_proofs import checkpoint, verify_proof
 from pedro_ledger.replay.command import replay
 from pedro_ledger.settings import Settings, SettingsError, load_settings
 
@@ -70,6 +71,7 @@ def settings_or_fail(config: Path | None, **overrides: Any) -> Settings:
 def run(job: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine on uvloop; what is expected to go wrong ends in one line."""
     from pedro_ledger.app import ListenError  # noqa: PLC0415
+    from pedro_ledger.checkpoints.errors import CheckpointError  # noqa: PLC0415
     from pedro_ledger.embedded import EmbeddedError  # noqa: PLC0415
     from pedro_ledger.ledger.errors import Unavailable  # noqa: PLC0415
     from pedro_ledger.store.archives import ArchiveError  # noqa: PLC0415
@@ -88,6 +90,7 @@ def run(job: Coroutine[Any, Any, T]) -> T:
             return runner.run(job)
     except (
         ArchiveError,
+        CheckpointError,
         DatabaseUrlError,
         EmbeddedError,
         ListenError,
@@ -249,6 +252,8 @@ def reset(
     raise typer.Exit(run(command.main(settings, confirmation=confirm)))
 
 
+cli.command()(checkpoint)
+cli.command()(verify_proof)
 cli.command()(replay)
 cli.command()(bench)
 cli.add_typer(keys, name="keys")

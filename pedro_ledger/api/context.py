@@ -17,6 +17,7 @@ from pedro_ledger.store.entries import EntryReader
 from pedro_ledger.store.features import FeatureStore
 from pedro_ledger.store.health import DatabaseHealth
 from pedro_ledger.store.plans import PlanStore
+from pedro_ledger.store.proofs import ProofStore
 from pedro_ledger.store.reports import ReportReader
 from pedro_ledger.store.storage_objects import StorageStore
 from pedro_ledger.store.subscription_events import SubscriptionEventStore
@@ -43,6 +44,7 @@ class Context:
         *,
         engine: Engine,
         entries: EntryReader,
+        proofs: ProofStore,
         reports: ReportReader,
         users: UserStore,
         webhooks: Webhooks,
@@ -59,6 +61,7 @@ class Context:
     ) -> None:
         self.engine = engine
         self.entries = entries
+        self.proofs = proofs
         self.reports = reports
         self.users = users
         self.webhooks = webhooks

@@ -14,6 +14,7 @@ from pedro_ledger.reports.forms import TYPES
 
 _REF = "#/components/schemas/"
 _TEXT: dict[str, Any] = {"type": "string"}
+_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 _MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
 _TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 _MAYBE_TIME: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
@@ -74,6 +75,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "EntryInFull": _object(
         **_ENTRY, fingerprint=_TEXT, previousHash=_TEXT,
         refunds={"type": "array", "items": _object(entryId=_TEXT, credits=_COUNT, timestamp=_TIME)},
+    ),
+    "Proof": _object(
+        format=_TEXT, entry={"type": "object"}, previousHash=_TEXT, after=_TEXTS, account={"type": "object"}, index=_SEQ,
+        path=_TEXTS, checkpoint={"type": "object"},
     ),
     "CreditBalance": _object(
         id=_TEXT, userId=_TEXT, clerkUserId=_TEXT, creditsRemaining=_SIGNED, lastSyncedAt=_TIME, createdAt=_TIME, updatedAt=_TIME

@@ -8,10 +8,11 @@ import structlog
 
 from pedro_ledger.checkpoints.errors import CheckpointError
 from pedro_ledger.checkpoints.log_file import LogFile, opened_log
-from pedro_ledger.checkpoints.signing import Signer, is_signed
+from pedro_ledger.checkpoints.signing import Signer, is_signed, load_key
 from pedro_ledger.ledger.checkpoints import NONE_BEFORE, Checkpoint, line_hash, read_lines
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.ledger.strict_json import EvidenceError
+from pedro_ledger.settings import Settings
 from pedro_ledger.store.checkpoints import SealingTurn, Tree, find_departure, sealed_checkpoints, sealing_turn
 from pedro_ledger.store.database import Database
 
@@ -23,23 +24,30 @@ log = structlog.get_logger(__name__)
 class Sealer:
     """One turn is `seal`; `run` takes a turn every `every_s` seconds, on whichever replica comes first."""
 
-    def __init__(self, database: Database, signer: Signer, file: Path) -> None:
+    def __init__(self, database: Database, signer: Signer, file: Path, *, every_s: float = 0) -> None:
         self._database = database
         self._signer = signer
         self._file = file
+        self._every_s = every_s
 
-    async def run(self, every_s: float) -> None:
+    @classmethod
+    def of(cls, settings: Settings, database: Database) -> "Sealer":
+        """The sealer of these settings. Raises `CheckpointError` where there is no key."""
+        signer = load_key(key_file_of(settings))
+        return cls(database, signer, file_of(settings), every_s=settings.checkpoint_every_s)
+
+    async def run(self) -> None:
         """Seal until cancelled."""
         while True:
             try:
-                made = await self.seal(unless_younger_s=every_s - EARLY_S)
+                made = await self.seal(unless_younger_s=self._every_s - EARLY_S)
                 if made is not None:
                     log.info("checkpoint", number=made.number, accounts=made.accounts, root=made.root.hex())
             except Unavailable as error:
                 log.warning("checkpoint_not_made", reason=error.facts.get("reason"))
             except CheckpointError as error:
                 log.error("checkpoint_not_made", reason=str(error))
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(self._every_s)
 
     async def seal(self, *, unless_younger_s: float = 0) -> Checkpoint | None:
         """Make a checkpoint; None where another session is at it or the latest is younger than that.
@@ -104,6 +112,16 @@ _AFTER_RESTORE = (
     "the ledger was rolled back, or restored from a backup; run pedro-ledger verify --checkpoint with the file, "
     "and where the restore was meant, move the file away to begin anew from the database's own checkpoints"
 )
+
+
+def key_file_of(settings: Settings) -> Path:
+    """Where the key that signs is."""
+    return settings.checkpoint_key_file or settings.data_dir / "checkpoint-key.pem"
+
+
+def file_of(settings: Settings) -> Path:
+    """Where checkpoints are appended."""
+    return settings.checkpoint_file or settings.data_dir / "checkpoints.ndjson"
 
 
 def _moment(text: str) -> datetime:
