@@ -6,7 +6,8 @@ import typer
 from pedro_ledger.app import open_databases
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.adoption import Adopted, Adopter
-from pedro_ledger.store.migrations import migrate, owner_session, pending
+from pedro_ledger.store.database import Database
+from pedro_ledger.store.migrations import migrate, owner_session, preview
 from pedro_ledger.store.roles import make_app_role
 
 
@@ -14,12 +15,7 @@ async def main(settings: Settings, *, check: bool, plan: bool, app_role: str | N
     """Returns the exit status: with `check`, 1 when the database is behind."""
     async with open_databases(settings) as databases:
         if check or plan:
-            names = [migration.name for migration in await pending(databases.direct)]
-            if as_json:
-                typer.echo(orjson.dumps({"pending": names}))
-            else:
-                typer.echo("\n".join(f"pending  {name}" for name in names) or "up to date")
-            return 1 if check and names else 0
+            return await _tell(databases.direct, check=check, as_json=as_json)
         steps = await migrate(databases.direct)
         if not as_json:
             for step in steps:
@@ -46,3 +42,19 @@ async def main(settings: Settings, *, check: bool, plan: bool, app_role: str | N
     if made_role:
         typer.echo(f"it is new and has no password yet: in psql, \\password {app_role}")
     return 0
+
+
+async def _tell(database: Database, *, check: bool, as_json: bool) -> int:
+    """What would be done. Users alone do not make a database be behind: who is not adopted yet is on the first touch."""
+    steps, users = await preview(database)
+    if as_json:
+        pending = [{"name": step.migration.name, "adopts": step.adopted} for step in steps]
+        typer.echo(orjson.dumps({"pending": pending, "users": users}))
+    else:
+        for step in steps:
+            typer.echo(f"pending  {step.migration.name}{': is there, is taken over' if step.adopted else ''}")
+        if users:
+            typer.echo(f"pending  {users} users to adopt, each otherwise on the first touch")
+        if not steps:
+            typer.echo("up to date")
+    return 1 if check and steps else 0

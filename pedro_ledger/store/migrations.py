@@ -80,6 +80,28 @@ async def pending(database: Database) -> list[Migration]:
         await connection.close(timeout=1)
 
 
+async def preview(database: Database) -> tuple[list[Step], int]:
+    """What `migrate` would apply or take over, and how many users it would adopt. Changes nothing.
+
+    Raises `MigrationError` where it would fail for what the app's tables lack.
+    """
+    with unavailable():
+        connection = await database.connect()
+    try:
+        steps = []
+        for migration in plan(migration_files(), await _applied(connection)):
+            adopted = migration.skip_when is not None and bool(await connection.fetchval(migration.skip_when))
+            if adopted and migration.version == 1:
+                await check_app_schema(connection)
+            steps.append(Step(migration, adopted))
+        if await connection.fetchval("SELECT to_regclass('pedro_ledger.account')") is not None:
+            return steps, await connection.fetchval(_SQL["count_unadopted"])
+        has_balances = await connection.fetchval("SELECT to_regclass('public.\"CreditBalance\"')") is not None
+        return steps, await connection.fetchval(_SQL["count_balances"]) if has_balances else 0
+    finally:
+        await connection.close(timeout=1)
+
+
 @asynccontextmanager
 async def owner_session(database: Database) -> AsyncIterator[Connection]:
     """A connection for what only the owner of the ledger may do, to a database that is up to date. Raises `MigrationError`."""

@@ -10,8 +10,10 @@ from pedro_ledger.commands import migrate as command
 from pedro_ledger.commands.verify import audit
 from pedro_ledger.store.database import Database
 from pedro_ledger.store.dsn import parse_database_url
+from pedro_ledger.store.partitions import turn
 from tests.conftest import settings_for
 from tests.support.client import Api
+from tests.support.prismamade import answers, fill
 
 USERS = """
 INSERT INTO "User" ("id", "clerkId", "updatedAt") SELECT 'u' || n, 'c' || n, now() FROM generate_series(1, 2500) n;
@@ -43,6 +45,19 @@ async def test_a_whole_database_is_adopted(prisma_database_url: str, capsys: pyt
     assert await connection.fetchval('SELECT count(*) FROM "UsageHistory"') == 2500
     opening = await connection.fetchrow("SELECT kind, credits, details FROM pedro_ledger.entry WHERE user_id = 'u1'")
     assert tuple(opening) == ("opening", 0, '{"balanceBefore":-2,"forgiven":2}')
+    await connection.close()
+    assert await clean(prisma_database_url)
+
+
+async def test_the_apps_queries_answer_as_before_adopted_and_partitioned(prisma_database_url: str) -> None:
+    """`tests/scale/adoption_at_size.py` does the same with a million rows."""
+    connection = await asyncpg.connect(prisma_database_url)
+    await fill(connection, users=200, rows=20_000)
+    before = await answers(connection)
+    assert await command.main(settings_for(prisma_database_url), check=False, plan=False, as_json=True) == 0
+    assert await answers(connection) == before
+    await turn(Database(parse_database_url(prisma_database_url)))
+    assert await answers(connection) == before
     await connection.close()
     assert await clean(prisma_database_url)
 
