@@ -11,7 +11,7 @@ from pedro_ledger.store.migrations import migrate, owner_session, preview
 from pedro_ledger.store.roles import make_app_role
 
 
-async def main(settings: Settings, *, check: bool, plan: bool, app_role: str | None, as_json: bool) -> int:
+async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool, app_role: str | None = None) -> int:
     """Returns the exit status: with `check`, 1 when the database is behind."""
     async with open_databases(settings) as databases:
         if check or plan:

@@ -18,6 +18,7 @@ TABLE_LOCK_WAIT = "30s"
 TIMEOUT_SETTING_SINCE = 17
 """From this version on `pg_restore` sends a setting that older servers refuse."""
 _DUMPED_FROM = re.compile(r"^;\s+Dumped from database version: (\d+)", re.MULTILINE)
+_MISSING_ROLE = re.compile(r'role "(.+?)" does not exist')
 _MADE_ANYWAY = re.compile(r"^\d+; \d+ \d+ (?:SCHEMA - public|COMMENT - SCHEMA public) ")
 
 
@@ -103,23 +104,35 @@ async def restore_archive(database: Database, file: Path, *, drop_grants: bool =
             )
         pg_restore, listing = await _readable_list(database, server_major, file)
         entries = [line for line in listing.splitlines() if line and not _MADE_ANYWAY.match(line)]
-        with tempfile.NamedTemporaryFile("w", prefix="pedro-ledger-", suffix=".list") as wanted:
-            wanted.write("\n".join(entries) + "\n")
-            wanted.flush()
-            await run_program(
-                pg_restore,
-                [
-                    "--single-transaction", "--exit-on-error", "--no-owner", "--no-password", f"--use-list={wanted.name}",
-                    # Names no database, so that PGDATABASE does; a name could be read as something else.
-                    f"--dbname=application_name={APPLICATION_NAME}", *(["--no-privileges"] if drop_grants else []), str(file),
-                ],
-                database.url,
-            )  # fmt: skip
+        await _restore_entries(database, pg_restore, file, entries, drop_grants=drop_grants)
         with unavailable():
             await connection.execute("ANALYZE")
         return sum(" TABLE DATA " in line for line in entries)
     finally:
         connection.terminate()
+
+
+async def _restore_entries(
+    database: Database, pg_restore: Program, file: Path, entries: Sequence[str], *, drop_grants: bool
+) -> None:
+    with tempfile.NamedTemporaryFile("w", prefix="pedro-ledger-", suffix=".list") as wanted:
+        wanted.write("\n".join(entries) + "\n")
+        wanted.flush()
+        arguments = [
+            "--single-transaction", "--exit-on-error", "--no-owner", "--no-password", f"--use-list={wanted.name}",
+            # Names no database, so that PGDATABASE does; a name could be read as something else.
+            f"--dbname=application_name={APPLICATION_NAME}", *(["--no-privileges"] if drop_grants else []), str(file),
+        ]  # fmt: skip
+        try:
+            await run_program(pg_restore, arguments, database.url)
+        except ProgramError as error:
+            missing = _MISSING_ROLE.search(str(error))
+            if missing is None:
+                raise
+            raise ArchiveError(
+                f"The backup grants rights to the role {missing[1]}, which this server lacks: make it (CREATE ROLE), "
+                "or restore with --no-privileges."
+            ) from None
 
 
 async def _readable_list(database: Database, server_major: int, file: Path) -> tuple[Program, str]:

@@ -104,6 +104,20 @@ async def test_an_archive_cut_short_restores_nothing(api: Api, database_url: str
     assert (status, "is no file" in err) == (2, True)
 
 
+async def test_a_role_that_the_server_lacks_is_named(
+    connection: Connection, database_url: str, empty_url: str, folder: Path
+) -> None:
+    await connection.execute('CREATE ROLE "gone soon"; GRANT SELECT ON "User" TO "gone soon"')
+    file = folder / "ledger.dump"
+    assert (await command("backup", str(file), DATABASE_URL=database_url))[0] == 0
+    await connection.execute('DROP OWNED BY "gone soon"; DROP ROLE "gone soon"')
+    status, _, err = await command("restore", str(file), DATABASE_URL=empty_url)
+    assert (status, "the role gone soon, which this server lacks" in err) == (2, True), err
+    assert await rows(empty_url, archives._SQL["find_content"]) == []
+    status, _, err = await command("restore", str(file), "--no-privileges", DATABASE_URL=empty_url)
+    assert status == 0, err
+
+
 async def test_a_backup_that_fails_leaves_no_file_and_keeps_the_old_one(
     database_url: str, prisma_database_url: str, folder: Path
 ) -> None:
