@@ -41,6 +41,7 @@ class Crowd:
         lines: int = 50,
         abandon: float = 0.05,
         name: str = "c",
+        weight: int = 1,
     ) -> None:
         self.journal = journal
         self.users = users
@@ -49,6 +50,7 @@ class Crowd:
         self._sizes = [1] * singles + [lines] * batchers
         self._abandon = abandon
         self._name = name
+        self._weight = weight
         self._numbers = count(1)
         self._stopping = asyncio.Event()
         self._told = asyncio.Event()
@@ -82,7 +84,8 @@ class Crowd:
                     raise end
 
     async def flow(self, acknowledgements: int, within_s: float = 60) -> None:
-        """Wait for so many more acknowledgements."""
+        """Wait for so many more acknowledgements, times the crowd's weight."""
+        acknowledgements *= self._weight
         enough = self.journal.acknowledged + acknowledgements
         try:
             async with asyncio.timeout(within_s):

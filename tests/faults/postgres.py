@@ -68,13 +68,20 @@ class ChildServer:
     """One server. `settings` beat those that the embedded one has."""
 
     def __init__(
-        self, cluster: Cluster, folder: Path, *, settings: Mapping[str, str] | None = None, data: Path | None = None
+        self,
+        cluster: Cluster,
+        folder: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
+        data: Path | None = None,
     ) -> None:
         self.cluster = cluster
         self.folder = folder
         self.data = data or folder / "data"
         self.socket_dir = folder / "s"
         self.settings = {**SERVER_SETTINGS, "port": str(PORT), **(settings or {})}
+        self.variables = dict(variables or {})
         self.process: asyncio.subprocess.Process | None = None
         self.is_frozen = False
 
@@ -88,9 +95,11 @@ class ChildServer:
         own(self.socket_dir)
         options = [f"-c{name}={value}" for name, value in self.settings.items()]
         with (self.folder / "server.log").open("ab") as log:
+            how = as_nobody()
+            how["env"] |= self.variables  # type: ignore[operator]
             self.process = await asyncio.create_subprocess_exec(
                 self.cluster.program("postgres"), "-D", str(self.data), f"-cunix_socket_directories={self.socket_dir}", *options,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_nobody(),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **how,
             )  # fmt: skip
         self.is_frozen = False
         if wait:

@@ -46,6 +46,11 @@ class Rig:
         self._last_address = ""
         self._clerks = count(1)
 
+    @property
+    def is_long(self) -> bool:
+        """Whether this is the long set: more clients, larger batches, longer faults."""
+        return self.scale > 1
+
     def times(self, few: int) -> int:
         """How often to do it: `few` times in the quick set, more in the long one."""
         return max(1, round(few * self.scale))
@@ -55,13 +60,14 @@ class Rig:
         name: str = "pg",
         *,
         settings: dict[str, str] | None = None,
+        variables: dict[str, str] | None = None,
         data: Path | None = None,
         wal: Path | None = None,
     ) -> ChildServer:
         """A started server with a migrated database, empty but for its tables; `data` and `wal` where they lie elsewhere."""
         folder = self.folder / name
         folder.mkdir(mode=0o711)
-        child = ChildServer(self.cluster, folder, settings=settings, data=data)
+        child = ChildServer(self.cluster, folder, settings=settings, variables=variables, data=data)
         self.cluster.copy(child.data, wal)
         await self.run(child)
         return child
@@ -180,7 +186,8 @@ class Rig:
 
     def crowd(self, users: list[str], **more: object) -> Crowd:
         """Clients that speak to any of the daemons."""
-        given = {"seed": self.random.randrange(2**32), **more}
+        size = {"batchers": 4, "lines": 300, "weight": 15} if self.is_long else {}
+        given = {"seed": self.random.randrange(2**32), **size, **more}
         return Crowd(self.journal, self.address, users, **given)  # type: ignore[arg-type]
 
     async def verdict(self) -> list[Fault]:
@@ -224,6 +231,14 @@ class Outcome:
     lost_in_control: int = 0
     found: list[Fault] = field(default_factory=list)
     figures: dict[str, str] = field(default_factory=dict)
+
+    def count(self, name: str) -> int:
+        """How many faults of this name were found."""
+        return sum(fault.name == name for fault in self.found)
+
+    @property
+    def others(self) -> int:
+        return len(self.found) - self.count("lost") - self.count("duplicated")
 
 
 SCENARIOS: dict[str, Scenario] = {}

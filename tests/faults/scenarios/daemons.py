@@ -27,7 +27,7 @@ async def daemon_killed(rig: Rig) -> None:
     restarts = []
     async with rig.crowd(users) as crowd:
         for _ in range(rig.times(5)):
-            await crowd.flow(rig.random.randint(100, round(600 * rig.scale)))
+            await crowd.flow(rig.random.randint(100, 600))
             await daemon.end(signal.SIGKILL)
             rig.faults_injected += 1
             daemon = await _again(rig, daemon, server.url())
@@ -45,7 +45,7 @@ async def daemon_terminated(rig: Rig) -> None:
     ends = []
     async with rig.crowd(users) as crowd:
         for _ in range(rig.times(3)):
-            await crowd.flow(rig.random.randint(100, round(600 * rig.scale)))
+            await crowd.flow(rig.random.randint(100, 600))
             started = perf_counter()
             ending = asyncio.create_task(daemon.end(signal.SIGTERM))
             while not ending.done() and await rig.readiness() == 200:
