@@ -17,6 +17,7 @@ from pedro_ledger import __version__
 from pedro_ledger.api.auth import KeyRing, new_key
 from pedro_ledger.api.context import AppTables, Context
 from pedro_ledger.api.key_watch import KeyWatch
+from pedro_ledger.api.rate_limits import rate_limits
 from pedro_ledger.api.server import make_server
 from pedro_ledger.api.session_tokens import CustomerTokens
 from pedro_ledger.checkpoints.sealing import Sealer
@@ -218,6 +219,11 @@ class Daemon:
             catalog=catalog,
             app_tables=AppTables(databases.primary),
             keys=keys,
+            limits=rate_limits(
+                key_per_s=settings.rate_limit_key_per_s,
+                user_per_s=settings.rate_limit_user_per_s,
+                burst_s=settings.rate_limit_burst_s,
+            ),
             customers=customers_of(settings),
             database=databases.primary,
             health=DatabaseHealth(databases.primary),

@@ -68,6 +68,15 @@ class Settings(BaseSettings):
     clerk_authorized_parties: str = Field(
         "", description="Origins that session tokens may be for (`azp`), separated by commas; empty: any."
     )
+    rate_limit_key_per_s: float = Field(
+        0, ge=0, le=1_000_000, description="Calls a second that one key may make of this replica; 0 for no limit."
+    )
+    rate_limit_user_per_s: float = Field(
+        0, ge=0, le=1_000_000, description="Calls and batched operations a second for one user; 0 for no limit."
+    )
+    rate_limit_burst_s: float = Field(
+        10, gt=0, le=3600, description="What rate limits allow in this time may come at once."
+    )
     signup_credits: int = Field(100, ge=0, le=2**31 - 1, description="Credits that a new user is granted.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "console"] = Field(

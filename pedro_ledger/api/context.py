@@ -5,6 +5,7 @@ from typing import Any
 from pedro_ledger.api.auth import KeyRing
 from pedro_ledger.api.bodies import parse_json, read_body
 from pedro_ledger.api.problems import Problem
+from pedro_ledger.api.rate_limits import RateLimits
 from pedro_ledger.api.requests import Request
 from pedro_ledger.api.session_tokens import CustomerTokens
 from pedro_ledger.engine.engine import Engine
@@ -51,6 +52,7 @@ class Context:
         catalog: Catalog,
         app_tables: AppTables,
         keys: KeyRing,
+        limits: RateLimits | None,
         customers: CustomerTokens | None,
         database: Database,
         health: DatabaseHealth,
@@ -72,6 +74,7 @@ class Context:
         self.storage = app_tables.storage
         self.subscription_events = app_tables.subscription_events
         self.keys = keys
+        self.limits = limits
         self.customers = customers
         self.health = health
         self._database = database

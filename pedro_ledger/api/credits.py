@@ -56,7 +56,10 @@ async def operations(request: Request, context: Context) -> web.Response:
     places: list[int] = []
     for place, raw in enumerate(body.operations):
         try:
-            asked.append(batch_operation(context, request.caller, raw))
+            user, operation = batch_operation(context, request.caller, raw)
+            if context.limits is not None:
+                context.limits.take_operation(user, context.engine.loop.time())
+            asked.append((user, operation))
             places.append(place)
         except Problem as problem:
             results[place] = {"status": problem.status, "error": problem.body()}

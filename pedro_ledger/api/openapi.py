@@ -221,7 +221,7 @@ def _responses(route: Route) -> dict[str, Any]:
     media = _MEDIA.get(route.schema, "application/json")
     answer = {"content": {media: {"schema": {"$ref": _REF + route.schema}}}}
     responses = {str(status): {"description": "The answer.", **answer} for status in route.answers}
-    by_key = set() if route.scope is PUBLIC else {400, 401, 403, 503}
+    by_key = set() if route.scope is PUBLIC else {400, 401, 403, 429, 503}
     refusals = {*by_key, *route.refusals} | ({408, 413, 415, 422} if route.body is not None else set())
     problem = {"application/problem+json": {"schema": {"$ref": _REF + "Problem"}}}
     return responses | {

@@ -65,6 +65,7 @@ class Door:
         request_id = sent if sent is not None and is_sane else f"{self._prefix}-{next(self._numbers)}"
         current_request_id.set(request_id)
         method, template = "other", "unmatched"
+        told: dict[str, str] | None = None
         response: web.StreamResponse
         try:
             route, request.path_values = self._router.find(request.method, request.raw_path)
@@ -72,7 +73,10 @@ class Door:
             if route.scope is PUBLIC:
                 request.caller = _NOBODY
             else:
-                request.caller = await self._caller(request, route, route.scope)
+                request.caller = caller = await self._caller(request, route, route.scope)
+                limits = self._context.limits
+                if limits is not None:
+                    told = limits.take_call(caller.key_id, request.path_values.get("user"), self.loop.time())
             response = await route.handler(request, self._context)
         except Problem as problem:
             response = render(problem)
@@ -84,6 +88,8 @@ class Door:
             log.exception("internal_error", method=method, route=template)
             response = render(internal_error())
         response.headers["X-Request-Id"] = request_id
+        if told:
+            response.headers.update(told)
         self._context.metrics.request(method, template, response.status)
         if self._access_log:
             log.info("request", method=method, route=template, status=response.status)

@@ -26,7 +26,7 @@ BY_THE_OWNER = {
     "adoption/count_accounts",
     "archives",
     "migrations",
-    "partition",
+    "partitions",
     "roles",
     "keys/make_key",
     "keys/revoke_key",
