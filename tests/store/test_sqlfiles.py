@@ -26,6 +26,11 @@ def names_used() -> dict[str, tuple[set[str], set[str]]]:
             for node in nodes
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "SqlFiles"
             if isinstance(node.args[0], ast.Constant)
+        ] + [
+            node.args[1].value  # of an `AppTable`, which opens its area in its base's name
+            for node in nodes
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "__init__"
+            if len(node.args) == 2 and isinstance(node.args[1], ast.Constant) and file.parent.name == "store"
         ]
         subscripts = [
             node.slice.value
