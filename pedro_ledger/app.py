@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -49,6 +50,8 @@ from pedro_ledger.webhooks.service import Webhooks
 from pedro_ledger.webhooks.signatures import asaas_tokens, svix_secrets
 
 log = structlog.get_logger(__name__)
+OTHER_FILES = 256
+"""Files that are open beside callers' connections: the database's, the log, the loop's own."""
 
 
 class ListenError(Exception):
@@ -123,6 +126,18 @@ def spare_the_collector() -> None:
     gc.set_threshold(50_000, 50, 100)
 
 
+def allow_open_files(wanted: int) -> None:
+    """Raise this process's limit of open files towards `wanted`, as far as it may; each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning(
+            "few_open_files", allowed=allowed, wanted=wanted, advice="raise ulimit -n, or lower PEDRO_CONNECTIONS_MAX"
+        )
+
+
 def wall_clock_ms() -> int:
     """Milliseconds since 1970."""
     return time_ns() // 1_000_000
@@ -151,6 +166,7 @@ class Daemon:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with self.started() as running:
             spare_the_collector()
+            allow_open_files(self._settings.connections_max + OTHER_FILES)
             announce(running)
             engine = running.context.engine
             engine.crashed.add_done_callback(lambda _: stop.set())
@@ -235,7 +251,12 @@ class Daemon:
 
     async def _listen(self, context: Context, stack: AsyncExitStack) -> str:
         settings = self._settings
-        server = make_server(context, access_log=settings.access_log, body_bytes_max=settings.body_bytes_max)
+        server = make_server(
+            context,
+            access_log=settings.access_log,
+            body_bytes_max=settings.body_bytes_max,
+            connections_max=settings.connections_max,
+        )
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.shutdown_grace_s)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

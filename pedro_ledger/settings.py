@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     )
     body_bytes_max: int = Field(1_048_576, ge=1024, le=64 * 1024**2, description="Largest request body.")
     body_timeout_s: float = Field(10, gt=0, le=300, description="A body must have arrived within this time.")
+    connections_max: int = Field(10_000, ge=1, le=1_000_000, description="Connections that may be open at once.")
     mailbox_size_max: int = Field(1024, ge=1, le=100_000, description="Operations that may wait for one user.")
     operations_in_flight_max: int = Field(
         20_000, ge=1, le=1_000_000, description="Operations that may be without an answer at once."

@@ -1,6 +1,7 @@
 """The one renderer of errors: RFC 9457 problems, and the table that gives each error its status."""
 
 import math
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -122,6 +123,16 @@ def render(problem: Problem) -> web.Response:
     if problem.status in BODY_NOT_READ:
         response.force_close()
     return response
+
+
+def raw_answer(problem: Problem) -> bytes:
+    """A whole HTTP answer that closes its connection, for one that gets no request of its own."""
+    body = orjson.dumps(problem.body(), default=_plain)
+    head = (
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\nContent-Type: {PROBLEM_TYPE}\r\n"
+        f"Content-Length: {len(body)}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _plain(value: object) -> object:

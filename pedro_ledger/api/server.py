@@ -4,6 +4,7 @@ It stands on aiohttp's low-level server. Its applications, routers and middlewar
 and our route table already says all that they would have to be told.
 """
 
+import asyncio
 import re
 from itertools import count
 from secrets import token_hex
@@ -15,7 +16,7 @@ from aiohttp import web
 from pedro_ledger.api.auth import Caller, Scope, bearer
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.customers import looks_like_a_token, only_their_own
-from pedro_ledger.api.problems import Problem, internal_error, problem_of, problem_of_aiohttp, render
+from pedro_ledger.api.problems import Problem, internal_error, problem_of, problem_of_aiohttp, raw_answer, render
 from pedro_ledger.api.requests import Request
 from pedro_ledger.api.router import Router
 from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
@@ -27,11 +28,14 @@ log = structlog.get_logger(__name__)
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NOBODY = Caller("nobody", frozenset())
 KEEP_ALIVE_S = 75.0
+_TOO_MANY_CONNECTIONS = raw_answer(
+    Problem(503, "overloaded", "Too much is waiting", "Too many connections are open. Keep some alive and reuse them.")
+)
 LINGER_S = 1.0
 """How long the rest of a refused body is read, so that its sender gets to see the answer."""
 
 
-def make_server(context: Context, *, access_log: bool, body_bytes_max: int) -> web.Server:
+def make_server(context: Context, *, access_log: bool, body_bytes_max: int, connections_max: int) -> web.Server:
     """The server, to be run by aiohttp's `ServerRunner`."""
     door = Door(context, access_log=access_log)
 
@@ -40,6 +44,7 @@ def make_server(context: Context, *, access_log: bool, body_bytes_max: int) -> w
 
     return _Server(
         door.answer,
+        connections_max=connections_max,
         request_factory=request_of,
         access_log=None,
         keepalive_timeout=KEEP_ALIVE_S,
@@ -111,6 +116,10 @@ class Door:
 
 
 class _Server(web.Server):
+    def __init__(self, handler: Any, *, connections_max: int, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self.connections_max = connections_max
+
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
@@ -119,6 +128,16 @@ class _Connection(web.RequestHandler):
     """A connection whose malformed requests are told so in the contract's shape too."""
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """One connection too many is told so and closed at once: each costs memory, whatever it asks."""
+        super().connection_made(transport)
+        server = self._manager
+        assert isinstance(server, _Server), "our server makes our connections"
+        if len(server._connections) > server.connections_max:
+            assert isinstance(transport, asyncio.Transport), "HTTP runs over streams"
+            transport.write(_TOO_MANY_CONNECTIONS)
+            self.force_close()
 
     def handle_error(
         self,

@@ -14,6 +14,9 @@ from pedro_ledger.ledger.units import Outcome, Replayed, Stale, Unit
 
 BALANCED_FROM = 32
 """Fewer operations than these are never spread over two batches: a commit costs as much as writing fifteen operations."""
+FAIR_FROM = 16
+"""An actor may put so many operations into a batch whoever else waits; beyond them it gets no more than its share of the batch,
+so that a user who floods fills neither the batch nor the time of the others."""
 RETRY_FIRST_S = 0.02
 RETRY_LONGEST_S = 1.0
 FAILURE_TOLD_S = 5.0
@@ -93,9 +96,10 @@ class GroupCommitter:
         started = perf_counter()
         now_ms, turns = self._clock(), list[Turn]()
         room = most = self._operations_at_most()
+        share = min(max(FAIR_FROM, room // max(1, len(self._line))), self._unit_operations_max)
         while self._line and room > 0:
             actor = self._line.popleft()
-            unit = actor.take_unit(now_ms, self.facts, min(room, self._unit_operations_max))
+            unit = actor.take_unit(now_ms, self.facts, min(room, share))
             if unit is None:
                 self._on_idle(actor)
                 continue

@@ -12,10 +12,15 @@ from pedro_ledger.engine.submission import Answer, GatheredSubmission, Gathering
 from pedro_ledger.engine.sweeper import Sweeper
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import LedgerError, Overloaded, Unavailable
-from pedro_ledger.ledger.operations import KINDS, Operation
+from pedro_ledger.ledger.operations import KINDS, Deduct, Operation
 from pedro_ledger.ledger.prices import PriceBook
 
 __all__ = ["Answer", "Engine", "EngineLimits"]
+
+FULL_SHARE = 0.7
+"""From this share of the operations that may be in flight on, traffic is better sent elsewhere."""
+DEDUCT_SHARE = 0.8
+"""Deducts may take this share of the house and of a mailbox. The rest is for what gives credits: refunds, grants, webhooks."""
 
 
 class EngineLimits:
@@ -57,6 +62,7 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self._monotonic: Callable[[], float] = self.loop.time
         self._limits = limits
+        self._deducts_max = max(1, int(limits.operations_in_flight_max * DEDUCT_SHARE))
         self._meter = meter
         self._tasks: list[asyncio.Task[None]] = []
         self._emptied = asyncio.Event()
@@ -66,7 +72,9 @@ class Engine:
         """Operations that have no answer yet."""
         self.is_draining = False
         self.registry = ActorRegistry(
-            accounts_max=limits.accounts_resident_max, mailbox_size_max=limits.mailbox_size_max
+            accounts_max=limits.accounts_resident_max,
+            mailbox_size_max=limits.mailbox_size_max,
+            deducts_max=max(1, int(limits.mailbox_size_max * DEDUCT_SHARE)),
         )
         self.committer = GroupCommitter(
             store,
@@ -95,6 +103,7 @@ class Engine:
     def submit(self, ref: str, operation: Operation) -> asyncio.Future[Answer]:
         """Hand one operation to the user that `ref` names. Raises `Overloaded` or `Unavailable` when it cannot be taken."""
         self._admit(1)
+        self._admit_kind(operation)
         future: asyncio.Future[Answer] = self.loop.create_future()
         now = self._monotonic()
         self._deliver(ref, Submission(operation, now + self._limits.operation_timeout_s, self, future), now)
@@ -112,6 +121,7 @@ class Engine:
         for place, (ref, operation) in enumerate(asked):
             submission = GatheredSubmission(operation, deadline, self, gathering, place)
             try:
+                self._admit_kind(operation)
                 self._deliver(ref, submission, now)
             except LedgerError as error:
                 gathering.put(place, Answer(None, error))
@@ -126,8 +136,8 @@ class Engine:
 
     @property
     def is_full(self) -> bool:
-        """Whether nine tenths of the operations that may be in flight are: time to send traffic elsewhere."""
-        return self.in_flight * 10 >= self._limits.operations_in_flight_max * 9
+        """Whether it is time to send traffic elsewhere, before anything is turned away here."""
+        return self.in_flight >= self._limits.operations_in_flight_max * FULL_SHARE
 
     async def drain(self, grace_s: float) -> bool:
         """Take nothing new, finish what is in flight within `grace_s`, stop. True when everything was answered."""
@@ -154,6 +164,11 @@ class Engine:
             self._meter.refused("draining")
             raise Unavailable("The daemon is shutting down. Send the request again; another replica takes it.")
         if self.in_flight + operations > self._limits.operations_in_flight_max:
+            self._meter.refused("house")
+            raise Overloaded("Too many operations are in flight. Try again shortly.", limit="operations")
+
+    def _admit_kind(self, operation: Operation) -> None:
+        if self.in_flight >= self._deducts_max and type(operation) is Deduct:
             self._meter.refused("house")
             raise Overloaded("Too many operations are in flight. Try again shortly.", limit="operations")
 

@@ -1,12 +1,12 @@
 """Which actors there are: found or started on demand, put to rest when idle, bounded in number and in what they hold."""
 
-from asyncio import QueueFull
 from collections import OrderedDict
 
 from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.mailbox import Mailbox
 from pedro_ledger.engine.submission import Submission
 from pedro_ledger.ledger.errors import Overloaded
+from pedro_ledger.ledger.operations import Deduct
 
 SPARE_MAILBOXES_MAX = 1024
 """A resting actor gives its empty mailbox back: making one costs more than all the rest of a delivery."""
@@ -15,10 +15,11 @@ SPARE_MAILBOXES_MAX = 1024
 class ActorRegistry:
     """Every actor by each ref that it is known by; the least recently used at rest leave first."""
 
-    def __init__(self, *, accounts_max: int, mailbox_size_max: int) -> None:
+    def __init__(self, *, accounts_max: int, mailbox_size_max: int, deducts_max: int) -> None:
         self._actors: OrderedDict[str, UserActor] = OrderedDict()
         self._accounts_max = accounts_max
         self._mailbox_size_max = mailbox_size_max
+        self._deducts_max = deducts_max
         self._spare: list[Mailbox] = []
         self.active: dict[UserActor, None] = {}
         """Actors that are not resting, in the order in which they woke."""
@@ -27,7 +28,7 @@ class ActorRegistry:
         return len(self._actors)
 
     def deliver(self, ref: str, submission: Submission, now: float) -> UserActor:
-        """Put a submission into the mailbox of the actor that `ref` names. Raises `Overloaded` when it is full."""
+        """Put a submission into the mailbox of the actor that `ref` names. Raises `Overloaded` when it is full; deducts, earlier."""
         actor = self._actors.get(ref)
         if actor is None:
             actor = self._start(ref)
@@ -36,13 +37,13 @@ class ActorRegistry:
         mailbox = actor.mailbox
         if mailbox is None:
             mailbox = actor.mailbox = self._spare.pop() if self._spare else Mailbox(self._mailbox_size_max)
-        try:
-            mailbox.put_nowait(submission)
-        except QueueFull:
+        waiting = mailbox.qsize()
+        if waiting >= self._deducts_max and (waiting >= self._mailbox_size_max or type(submission.operation) is Deduct):
             raise Overloaded(
-                f"{self._mailbox_size_max} operations of this user are waiting already. Send fewer at once, or in one request.",
+                f"{waiting} operations of this user are waiting already. Send fewer at once, or in one request.",
                 limit="mailbox",
-            ) from None
+            )
+        mailbox.put_nowait(submission)
         actor.touched_at = now
         self.active[actor] = None
         return actor

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pedro_ledger.engine.committer import BALANCED_FROM
+from pedro_ledger.engine.committer import BALANCED_FROM, FAIR_FROM
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, Unavailable
 from pedro_ledger.ledger.ids import account_tag, entry_id
 from pedro_ledger.ledger.operations import Deduct, Grant, Refund
@@ -173,18 +173,39 @@ async def test_one_operation_that_the_database_refuses_harms_no_neighbour() -> N
 
 async def test_a_full_mailbox_and_a_full_house_are_refused_at_once() -> None:
     store = Store()
-    async with engine_on(store, mailbox_size_max=3, operations_in_flight_max=5) as engine:
+    async with engine_on(store, mailbox_size_max=5, operations_in_flight_max=10) as engine:
         store.gate.clear()
-        futures = [engine.submit("u", deduct(str(number))) for number in range(3)]
-        with pytest.raises(Overloaded, match="3 operations of this user"):
+        futures = [engine.submit("u", deduct(str(number))) for number in range(4)]
+        with pytest.raises(Overloaded, match="4 operations of this user"):
             engine.submit("u", deduct("4"))
+        futures.append(engine.submit("u", Grant("g1", "test", 5, "promo")))
+        with pytest.raises(Overloaded, match="5 operations of this user"):
+            engine.submit("u", Grant("g2", "test", 5, "promo"))
+        assert not engine.is_full
         futures += [engine.submit("other", deduct(str(number))) for number in range(2)]
+        assert engine.is_full, "readiness tells before anything is turned away"
+        futures.append(engine.submit("third", deduct("1")))
         with pytest.raises(Overloaded, match="in flight"):
-            engine.submit("third", deduct("1"))
+            engine.submit("third", deduct("2"))
+        futures += [engine.submit("third", Grant(f"g{number}", "test", 5, "promo")) for number in range(2)]
+        with pytest.raises(Overloaded, match="in flight"):
+            engine.submit("third", Grant("g3", "test", 5, "promo"))
         store.gate.set()
-        await asyncio.gather(*futures)
+        assert {(await future).error for future in futures} == {None}
         assert engine.in_flight == 0
-        await engine.submit("third", deduct("1"))
+        await engine.submit("third", deduct("3"))
+
+
+async def test_of_a_request_of_many_only_what_does_not_fit_is_turned_away() -> None:
+    store = Store()
+    async with engine_on(store, operations_in_flight_max=10) as engine:
+        asked = [(f"u{number}", deduct("d")) for number in range(9)] + [("v", Grant("g", "test", 5, "promo"))]
+        answers = await engine.submit_many(asked)
+        assert [answer.error.code if answer.error else "applied" for answer in answers] == [
+            *["applied"] * 8, "overloaded", "applied",
+        ]  # fmt: skip
+        with pytest.raises(Overloaded):
+            await engine.submit_many([*asked, ("w", deduct("d"))])
 
 
 async def test_a_user_who_is_nobody_is_told_so_and_forgotten() -> None:
@@ -346,13 +367,13 @@ async def test_one_that_cannot_be_taken_harms_no_other_of_a_request() -> None:
     async with engine_on(store, mailbox_size_max=2) as engine:
         answers = await engine.submit_many([("u", deduct(str(number))) for number in range(4)] + [("v", deduct("v"))])
     assert [answer.error.code if answer.error else "applied" for answer in answers] == [
-        "applied", "applied", "overloaded", "overloaded", "applied",
+        "applied", "overloaded", "overloaded", "overloaded", "applied",
     ]  # fmt: skip
 
 
 async def test_what_is_turned_away_is_counted_by_its_reason() -> None:
     store = Store()
-    async with engine_on(store, mailbox_size_max=2, operation_timeout_s=0.01) as engine:
+    async with engine_on(store, mailbox_size_max=3, operation_timeout_s=0.01) as engine:
         store.gate.clear()
         futures = [engine.submit("u", deduct("first"))]
         await store.begun.wait()
@@ -366,3 +387,19 @@ async def test_what_is_turned_away_is_counted_by_its_reason() -> None:
         assert counted("pedro_ledger_turned_away_total", {"reason": "deadline"}) == 3
         assert counted("pedro_ledger_turned_away_total", {"reason": "mailbox"}) == 1
         assert engine.registry.deepest_mailbox() == 0
+
+
+async def test_who_floods_gets_a_share_of_the_batch_and_all_of_it_alone() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        store.gate.clear()
+        futures = [engine.submit("first", deduct("1"))]
+        await store.begun.wait()
+        futures += [engine.submit("hot", deduct(str(number))) for number in range(400)]
+        futures += [engine.submit(f"u{number}", deduct("1")) for number in range(20)]
+        store.gate.set()
+        await asyncio.gather(*futures)
+    sizes = [{unit.user_id: len(unit.decided) for unit in batch} for batch in store.batches[1:]]
+    assert sizes[0] == {"hot": FAIR_FROM} | {f"u{number}": 1 for number in range(20)}
+    assert sizes[1]["hot"] > 150, "alone it fills half of what is in flight"
+    assert len(sizes) < 8

@@ -43,21 +43,21 @@ ROWS = (
 )
 
 
-async def make_users(url: str, users_file: Path) -> None:
+async def make_users(url: str, users_file: Path, count: int = USERS) -> None:
     """As the app makes them; adopted on first touch."""
     connection = await asyncpg.connect(url)
     await connection.execute(
         'INSERT INTO "User" ("id", "clerkId", "updatedAt") SELECT \'u\' || n, \'c\' || n, now() FROM generate_series(1, $1::integer) AS n',
-        USERS,
+        count,
     )
     await connection.execute(
         'INSERT INTO "CreditBalance" ("id", "userId", "clerkUserId", "creditsRemaining", "updatedAt") '
         "SELECT 'b' || n, 'u' || n, 'c' || n, $2::integer, now() FROM generate_series(1, $1::integer) AS n",
-        USERS,
+        count,
         CREDITS,
     )
     await connection.close()
-    users_file.write_text("".join(f"u{number}\n" for number in range(1, USERS + 1)))
+    users_file.write_text("".join(f"u{number}\n" for number in range(1, count + 1)))
 
 
 async def measure(row: Row, url: str, users_file: Path, seconds: float) -> tuple[Loaded, int]:

@@ -1,0 +1,73 @@
+"""Beyond its room the daemon turns away at once and says so: deducts before what gives credits, readiness before either."""
+
+import asyncio
+from collections import Counter
+
+from pedro_ledger.app import Daemon
+from pedro_ledger.store.database import Connection
+from tests.conftest import settings_for
+from tests.support.client import Api
+
+
+async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
+    database_url: str, connection: Connection
+) -> None:
+    settings = settings_for(database_url, operations_in_flight_max=20, operation_timeout_s=20)
+    async with Daemon(settings).started() as running, Api.open(running) as api:
+        users = [await api.user() for _ in range(18)]
+        spent = (await api.deduct(users[0], 5)).json["entryId"]
+        async with connection.transaction():
+            await connection.execute("SELECT FROM pedro_ledger.account FOR UPDATE")  # the database stands still
+
+            async def in_flight(count: int) -> None:
+                async with asyncio.timeout(5):
+                    while api.context.engine.in_flight < count:
+                        await asyncio.sleep(0)
+
+            waiting = [asyncio.create_task(api.deduct(user, 1)) for user in users[:14]]
+            await in_flight(14)
+            ready = await api.get("/readyz", auth=None)
+            assert (ready.status, ready.headers["Retry-After"]) == (503, "1")
+            waiting += [asyncio.create_task(api.deduct(user, 1)) for user in users[14:16]]
+            await in_flight(16)
+            refused = await api.deduct(users[16], 1)
+            assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
+            waiting.append(asyncio.create_task(api.refund(users[0], entryId=spent)))
+            waiting += [asyncio.create_task(api.grant(user, 1)) for user in users[:3]]
+            await in_flight(20)
+            assert (await api.grant(users[17], 1)).code == "overloaded"
+        assert {(await each).status for each in waiting} == {201}
+        assert (await api.get("/readyz", auth=None)).status == 200
+        assert (await api.deduct(users[16], 1)).status == 201
+        metrics = (await api.get("/metrics", auth=None)).body.decode()
+        assert 'pedro_ledger_turned_away_total{reason="house"} 2.0' in metrics
+
+
+async def test_one_connection_too_many_is_told_so(database_url: str) -> None:
+    async with Daemon(settings_for(database_url, connections_max=3)).started() as running:
+        host, _, port = running.address.removeprefix("http://").partition(":")
+        streams = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+        request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+        for reader, writer in streams:
+            writer.write(request)
+            assert b"200 OK" in await reader.readuntil(b"}")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"Retry-After: 1" in head
+        assert b'"code":"overloaded"' in body
+        streams[0][1].close()
+        await streams[0][1].wait_closed()
+        statuses: Counter[bool] = Counter()
+        async with asyncio.timeout(5):
+            while not statuses[True]:
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(request)
+                answer = await reader.readuntil(b"}")
+                statuses[b"200 OK" in answer] += 1
+                writer.close()
+        for _, other in streams[1:]:
+            other.close()
