@@ -177,7 +177,8 @@ async def _missing(connection: Connection, at: datetime) -> list[str]:
     partitions = await _list_partitions(connection)
     if not any(each.is_default and each.name == REST for each in partitions) or len(partitions) < 2:
         raise PartitionError(f'"{TABLE}" is partitioned otherwise than by pedro-ledger: make its next months yourself.')
-    newest = await connection.fetchval(f'SELECT max("timestamp") FROM public."{REST}"')  # noqa: S608 - a constant
+    ends = max(each.ends for each in partitions if each.ends is not None)
+    newest = await connection.fetchval(_SQL["read_newest_since"], ends)
     return missing_months(partitions, newest, at)
 
 

@@ -8,9 +8,13 @@ import asyncpg
 import orjson
 import pytest
 
+from pedro_ledger.app import Daemon
 from pedro_ledger.store import months, partitions
 from pedro_ledger.store.database import Connection, Database
+from pedro_ledger.store.dsn import parse_database_url
 from pedro_ledger.store.months import Partition
+from pedro_ledger.store.roles import make_app_role
+from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.databases import TestServer, temporary_folder
 from tests.support.loading import deducts
@@ -131,6 +135,21 @@ async def test_the_keeper_makes_the_next_months_once(turned: Api, database: Data
     assert await keeper.keep() == 2  # the table and its guard
     assert await keeper.keep() == 0
     assert await connection.fetch(partitions._SQL["list_partitions"]) == listed
+
+
+async def test_a_role_that_may_only_serve_serves_and_keeps_quiet(
+    turned: Api, database: Database, database_url: str, connection: Connection
+) -> None:
+    await make_app_role(connection, "partition_server")
+    try:
+        url = database_url.replace("postgres@", "partition_server@")
+        assert await partitions.PartitionKeeper(Database(parse_database_url(url))).keep() == 0
+        async with Daemon(settings_for(url, allow_owner=False)).started() as running, Api.open(running) as api:
+            user = await api.user(100)
+            entry = (await api.deduct(user, 5)).json["entryId"]
+            assert (await api.refund(user, entryId=entry)).status == 201
+    finally:
+        await connection.execute("DROP OWNED BY partition_server; DROP ROLE partition_server")
 
 
 async def test_what_came_while_nobody_made_months_becomes_a_partition(
