@@ -28,7 +28,7 @@ def transcript() -> list[tuple[str, str]]:
 async def test_the_commands_answer_as_shown(database_url: str) -> None:
     entry = ""
     commands = transcript()
-    assert len(commands) == 9
+    assert len(commands) == 10
     async with served(DATABASE_URL=database_url) as daemon:
         for command, shown in commands:
             variables = environment(URL=daemon.address, KEY=API_KEY, ENTRY=entry)
