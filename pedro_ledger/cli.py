@@ -252,6 +252,20 @@ def reset(
     raise typer.Exit(run(command.main(settings, confirmation=confirm)))
 
 
+@cli.command()
+def resync(
+    file: Annotated[Path, typer.Argument(help="Clerk users, one JSON object a line; - reads standard input.")],
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring users up to date from a Clerk export; run it as often as you like. Nobody is removed."""
+    from pedro_ledger.commands import resync as command  # noqa: PLC0415
+
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(command.main(settings, file, is_dry=dry_run, as_json=as_json)))
+
+
 cli.command()(checkpoint)
 cli.command()(verify_proof)
 cli.command()(replay)

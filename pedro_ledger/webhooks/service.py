@@ -74,11 +74,15 @@ class Webhooks:
             try:
                 await self.turn()
                 if asyncio.get_running_loop().time() >= purge_at:
-                    await self._store.purge(self._kept_days)
+                    await self.purge()
                     purge_at = asyncio.get_running_loop().time() + PURGE_INTERVAL_S
             except Unavailable as error:
                 log.warning("webhooks_not_finished", reason=error.facts.get("reason"))
             await asyncio.sleep(RETRY_INTERVAL_S)
+
+    async def purge(self) -> int:
+        """Forget deliveries that nobody repeats any more. Returns how many. Raises `Unavailable`."""
+        return await self._store.purge(self._kept_days)
 
     async def turn(self) -> None:
         """Try once more what waits for a user, a plan or the ledger, as far as it is due. Raises `Unavailable`."""
@@ -102,8 +106,12 @@ class Webhooks:
     async def _apply(self, delivery: Delivery) -> Taken:
         taken = await self._store.take(delivery)
         if taken.user_id is not None:
-            for period in await self._periods.owed(taken.user_id, PAGE):
-                await self._settle(period)
+            try:
+                for period in await self._periods.owed(taken.user_id, PAGE):
+                    await self._settle(period)
+            except Unavailable as error:
+                # What is owed is noted with the delivery: a later turn finishes it, so it need not be sent again.
+                log.warning("webhook_not_finished", event_id=delivery.event_id, reason=error.facts.get("reason"))
         return taken
 
     async def _settle(self, period: Period) -> None:
