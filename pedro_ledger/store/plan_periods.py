@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pedro_ledger.store.database import Connection, Database
+from pedro_ledger.store.rows import Row
 from pedro_ledger.store.sqlfiles import SqlFiles
 from pedro_ledger.webhooks.events import News, PeriodNews
 
 _SQL = SqlFiles("plan_periods")
-_FIND_PLAN = SqlFiles("webhooks")["find_plan"]
 
 
 class Period(NamedTuple):
@@ -32,6 +32,12 @@ class Step(NamedTuple):
     def gives(self) -> bool:
         """Whether credits come in; else what is left of them is taken back."""
         return self.no % 2 == 0
+
+
+async def find_plan(connection: Connection, keys: Sequence[str], provider: str) -> Row | None:
+    """Id, credits and key (for `SubscriptionEvent.planKey`) of the plan that goes by one of `keys`, best first."""
+    row = await connection.fetchrow(_SQL["find_plan"], keys, provider)
+    return None if row is None else dict(row)
 
 
 async def note_news(
@@ -57,7 +63,7 @@ class PlanPeriods:
         """Fix what is to be asked of the ledger next. None while the plan is not known, or when nothing is owed. Raises `Unavailable`."""
         async with self._database.acquire() as connection, connection.transaction():
             keys = await connection.fetchval(_SQL["find_keys"], *period)
-            plan = None if keys is None else await connection.fetchrow(_FIND_PLAN, keys, period.provider)
+            plan = None if keys is None else await find_plan(connection, keys, period.provider)
             found = (None, None) if plan is None else (plan["id"], plan["credits"])
             row = await connection.fetchrow(_SQL["prepare_entry"], *period, *found)
         if row is None or row["amount"] is None:

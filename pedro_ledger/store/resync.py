@@ -10,10 +10,10 @@ from pedro_ledger.ledger.errors import Conflict
 from pedro_ledger.store.database import Database
 from pedro_ledger.store.sqlfiles import SqlFiles
 from pedro_ledger.store.users import taken
-from pedro_ledger.store.webhooks import put_user
+from pedro_ledger.store.webhooks import knows_later, lock_subject, put_user
 from pedro_ledger.webhooks.events import UserSeen
 
-_SQL = SqlFiles("webhooks")
+_SQL = SqlFiles("resync")
 ACTOR = "resync"
 
 
@@ -38,13 +38,11 @@ class UserResync:
     async def put(self, seen: UserSeen, changed_at: datetime | None) -> Outcome:
         """Make or change a user, each in a transaction. Raises `Conflict` when it crosses with another change, and `Unavailable`."""
         async with self._database.acquire() as connection, connection.transaction():
-            await connection.execute(_SQL["lock_subject"], "clerk", seen.clerk_id)
+            await lock_subject(connection, "clerk", seen.clerk_id)
             kept = await connection.fetchrow(_SQL["read_user"], seen.clerk_id)
             if kept is not None and tuple(kept) == (seen.email, seen.name, seen.is_active):
                 return Outcome.UNCHANGED
-            if changed_at is not None and await connection.fetchval(
-                _SQL["is_stale"], "clerk", seen.clerk_id, changed_at, ""
-            ):
+            if changed_at is not None and await knows_later(connection, seen.clerk_id, changed_at, ""):
                 return Outcome.STALE
             if not self._is_dry:
                 try:

@@ -11,7 +11,7 @@ import structlog
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.store.database import Connection, Database
 from pedro_ledger.store.new_ids import new_id
-from pedro_ledger.store.plan_periods import note_news
+from pedro_ledger.store.plan_periods import find_plan, note_news
 from pedro_ledger.store.sqlfiles import SqlFiles
 from pedro_ledger.store.users import make_or_update
 from pedro_ledger.webhooks.events import Billing, Delivery, UserGone, UserSeen
@@ -84,7 +84,7 @@ class WebhookStore:
         key = (delivery.provider, delivery.event_id)
         async with connection.transaction():
             if delivery.subject is not None:
-                await connection.execute(_SQL["lock_subject"], delivery.provider, delivery.subject)
+                await lock_subject(connection, delivery.provider, delivery.subject)
             is_new = await connection.fetchval(
                 _SQL["take_delivery"], *key, delivery.event_type, delivery.subject, delivery.occurred_at
             )
@@ -142,7 +142,7 @@ class WebhookStore:
             case UserSeen() as seen:
                 return await self._user_seen(connection, delivery, seen), None
             case UserGone() as gone:
-                if await _is_stale(connection, delivery):
+                if await knows_later(connection, delivery.subject, delivery.occurred_at, delivery.event_id):
                     return Taken(State.STALE), None
                 user_id = await connection.fetchval(_SQL["deactivate_user"], gone.clerk_id)
                 return Taken(State.IGNORED if user_id is None else State.APPLIED, user_id), None
@@ -152,7 +152,7 @@ class WebhookStore:
         return Taken(State.IGNORED if is_readable else State.REJECTED), None
 
     async def _user_seen(self, connection: Connection, delivery: Delivery, seen: UserSeen) -> Taken:
-        if await _is_stale(connection, delivery):
+        if await knows_later(connection, delivery.subject, delivery.occurred_at, delivery.event_id):
             return Taken(State.STALE)
         user_id, is_new = await put_user(
             connection, seen, signup_credits=self._signup_credits, actor=f"webhook:{delivery.provider}"
@@ -177,10 +177,14 @@ async def put_user(connection: Connection, seen: UserSeen, *, signup_credits: in
     return user_id, is_new
 
 
-async def _is_stale(connection: Connection, delivery: Delivery) -> bool:
-    return await connection.fetchval(  # type: ignore[no-any-return]
-        _SQL["is_stale"], delivery.provider, delivery.subject, delivery.occurred_at, delivery.event_id
-    )
+async def lock_subject(connection: Connection, provider: str, subject: str) -> None:
+    """Let whatever is about one subject wait until this transaction ends."""
+    await connection.execute(_SQL["lock_subject"], provider, subject)
+
+
+async def knows_later(connection: Connection, clerk_id: str | None, at: datetime, event_id: str) -> bool:
+    """Whether an event of a Clerk user from after `at`, other than `event_id`, was applied."""
+    return await connection.fetchval(_SQL["knows_later"], clerk_id, at, event_id)  # type: ignore[no-any-return]
 
 
 async def _bill(
@@ -200,7 +204,7 @@ async def _bill(
     if payer is not None and is_asaas:
         plan_keys, status = await _follow_subscription(connection, payer["id"], delivery, billing)
     if record_id is None:
-        plan = await connection.fetchrow(_SQL["find_plan"], plan_keys, delivery.provider)
+        plan = await find_plan(connection, plan_keys, delivery.provider)
         record_id = new_id()
         await connection.execute(
             _SQL["record_event"],
