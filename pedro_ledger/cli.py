@@ -162,12 +162,26 @@ def migrate(
 
 
 @cli.command()
-def verify(config: Config = None, as_json: AsJson = False) -> None:
+def verify(
+    config: Config = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A file of checkpoints that the ledger must not have left.")
+    ] = None,
+    public_key: Annotated[
+        str | None, typer.Option(help="The published key that must have signed them, in hexadecimal.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check every account against its entries, the hash chain and the app's tables; exit 1 where something is wrong."""
+    from pedro_ledger.checkpoints.errors import CheckpointError  # noqa: PLC0415
     from pedro_ledger.commands import verify as command  # noqa: PLC0415
 
     settings = settings_or_fail(config)
-    raise typer.Exit(run(command.main(settings, as_json=as_json)))
+    try:
+        sealed = None if checkpoint is None else command.Sealed.of(checkpoint, public_key)
+    except CheckpointError as error:
+        fail(str(error))
+    raise typer.Exit(run(command.main(settings, sealed, as_json=as_json)))
 
 
 @cli.command()

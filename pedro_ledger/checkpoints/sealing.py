@@ -1,6 +1,7 @@
 """Making checkpoints: all accounts of one snapshot under one signed root, in the file and in the database."""
 
 import asyncio
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -55,35 +56,35 @@ class Sealer:
         Either way the file has every line that the database has. Raises `CheckpointError`; and will not sign a ledger that
         left what was sealed before.
         """
-        async with sealing_turn(self._database) as turn:
-            if turn is None:
-                return None
-            with opened_log(self._file) as file:
+        with ExitStack() as stack:
+            async with sealing_turn(self._database) as turn:
+                if turn is None:
+                    return None
+                file = stack.enter_context(opened_log(self._file))
                 at = await turn.now()
-                known, unknown = self._in_step(file, await turn.lines())
+                known = self._in_step(file, await turn.lines())
                 if known and at < _moment(known[-1].at) + timedelta(seconds=unless_younger_s):
                     return None
                 await self._require_faithful(turn)
-                number = len(known) + 1
-                tree = await turn.write_pages(number)
-                checkpoint = self._signed(known, number, at, tree)
-                self._append(file, checkpoint)
-                await turn.add([*unknown, checkpoint], TREES_KEPT)
-                return checkpoint
+                tree = await turn.write_pages(len(known) + 1)
+                checkpoint = self._signed(known, at, tree)
+                await turn.add(checkpoint, TREES_KEPT)
+            # Committed: the file is never ahead of the database, but of one that was rolled back.
+            file.append([checkpoint.line])
+            return checkpoint
 
-    def _in_step(self, file: LogFile, lines: list[str]) -> tuple[list[Checkpoint], list[Checkpoint]]:
-        """All checkpoints, and those of the file that the database lacks. Lines that the file lacks are added to it."""
-        common = min(len(lines), len(file.lines))
-        if lines[:common] != file.lines[:common]:
-            raise CheckpointError(f"{self._file} and the database have different checkpoints: {_AFTER_RESTORE}")
-        if len(file.lines) > len(lines) + 1:  # one more is what a crash between the two leaves behind
+    def _in_step(self, file: LogFile, lines: list[str]) -> list[Checkpoint]:
+        """All checkpoints. Lines that the file lacks are added to it."""
+        if len(file.lines) > len(lines):
             raise CheckpointError(f"the database lacks checkpoints that are in {self._file}: {_AFTER_RESTORE}")
-        file.append(lines[common:])
+        if lines[: len(file.lines)] != file.lines:
+            raise CheckpointError(f"{self._file} and the database have different checkpoints: {_AFTER_RESTORE}")
         try:
-            known = read_lines(file.lines, is_signed, self._signer.public_key)
+            known = read_lines(lines, is_signed, self._signer.public_key)
         except EvidenceError as error:
             raise CheckpointError(f"{self._file}: {error}") from None
-        return known, known[len(lines) :]
+        file.append(lines[len(file.lines) :])
+        return known
 
     async def _require_faithful(self, turn: SealingTurn) -> None:
         try:
@@ -94,18 +95,15 @@ class Sealer:
         if departure is not None:
             raise CheckpointError(f"user {departure.user_id} seq {departure.seq}: {departure.what}")
 
-    def _signed(self, known: list[Checkpoint], number: int, at: datetime, tree: Tree) -> Checkpoint:
+    def _signed(self, known: list[Checkpoint], at: datetime, tree: Tree) -> Checkpoint:
         previous = line_hash(known[-1].line) if known else NONE_BEFORE
         if known and (tree.accounts < known[-1].accounts or tree.entries < known[-1].entries):
             raise CheckpointError(f"the ledger is smaller than checkpoint {known[-1].number} says: {_AFTER_RESTORE}")
         text = at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-        unsigned = Checkpoint(number, text, tree.accounts, tree.entries, tree.root, previous, self._signer.public_key)
+        unsigned = Checkpoint(
+            len(known) + 1, text, tree.accounts, tree.entries, tree.root, previous, self._signer.public_key
+        )
         return unsigned._replace(signature=self._signer.sign(unsigned.statement))
-
-    @staticmethod
-    def _append(file: LogFile, checkpoint: Checkpoint) -> None:
-        """Before the database commits: what is outside must never be the older one."""
-        file.append([checkpoint.line])
 
 
 _AFTER_RESTORE = (

@@ -17,6 +17,7 @@ from typing import Any
 
 GENESIS = bytes(32)
 VERSION = "pedro1"
+CANONICAL_FIELDS = 19
 
 
 def entry_hash(previous: bytes, user_id: str, entry: Sequence[Any]) -> bytes:

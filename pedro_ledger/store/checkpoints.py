@@ -1,7 +1,7 @@
 """Checkpoints in the database: reading all accounts in one snapshot, keeping the sealed ones, comparing with them."""
 
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -33,7 +33,6 @@ class SealingTurn:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._written = 0
 
     async def now(self) -> datetime:
         """When the snapshot was taken, to within a moment."""
@@ -42,7 +41,7 @@ class SealingTurn:
 
     async def lines(self) -> list[str]:
         """The lines of all checkpoints, oldest first."""
-        return [row["line"] for row in await self.connection.fetch(_SQL["list_lines"])]
+        return await list_lines(self.connection)
 
     async def write_pages(self, number: int) -> Tree:
         """Walk over all accounts and keep them as the sealed accounts of checkpoint `number`."""
@@ -59,10 +58,9 @@ class SealingTurn:
             entries += sum(leaf.seq for leaf in leaves)
         return Tree(accounts, entries, pages.root())
 
-    async def add(self, checkpoints: Iterable[Checkpoint], trees_kept: int) -> None:
-        """Keep checkpoints, and forget the sealed accounts of older ones."""
-        for each in checkpoints:
-            await self.connection.execute(_SQL["insert_checkpoint"], each.number, each.line)
+    async def add(self, checkpoint: Checkpoint, trees_kept: int) -> None:
+        """Keep a checkpoint, and forget the sealed accounts of older ones."""
+        await self.connection.execute(_SQL["insert_checkpoint"], checkpoint.number, checkpoint.line)
         await self.connection.execute(_SQL["purge_pages"], trees_kept)
 
 
@@ -80,6 +78,11 @@ async def sealing_turn(database: Database) -> AsyncIterator[SealingTurn | None]:
                 yield SealingTurn(connection)
         finally:
             connection.terminate()
+
+
+async def list_lines(connection: Connection) -> list[str]:
+    """The lines of all checkpoints, oldest first."""
+    return [row["line"] for row in await connection.fetch(_SQL["list_lines"])]
 
 
 async def sealed_checkpoints(connection: Connection) -> list[Checkpoint]:

@@ -17,6 +17,27 @@ TAMPERINGS = {
         "UPDATE pedro_ledger.entry SET seq = CASE seq WHEN 3 THEN 14 ELSE 13 END WHERE user_id = $1 AND seq IN (3, 4)",
         3,
     ),
+    "insert": (
+        """INSERT INTO pedro_ledger.entry (user_id, seq, id, kind, operation_type, credits, balance_after, idempotency_key,
+            fingerprint, actor, details, hash, created_at)
+        SELECT user_id, 6, left(id, -1) || '6', kind, operation_type, credits, balance_after - 1, 'x', fingerprint, actor, details,
+            hash, created_at FROM pedro_ledger.entry WHERE user_id = $1 AND seq = 5""",
+        6,
+    ),
+    "insert between": (
+        """WITH moved AS (UPDATE pedro_ledger.entry SET seq = seq + 10 WHERE user_id = $1 AND seq >= 3 RETURNING *)
+        INSERT INTO pedro_ledger.entry (user_id, seq, id, kind, operation_type, credits, balance_after, idempotency_key,
+            fingerprint, actor, details, hash, created_at)
+        SELECT user_id, 3, id, kind, operation_type, credits, balance_after, 'x', fingerprint, actor, details, hash, created_at
+        FROM moved WHERE seq = 14""",
+        3,
+    ),
+    "rewrite the tail's hashes": (
+        "UPDATE pedro_ledger.entry SET hash = sha256(hash) WHERE user_id = $1 AND seq > 3",
+        4,
+    ),
+    "remove the account": ("DELETE FROM pedro_ledger.account WHERE user_id = $1", None),
+    "empty the ledger": ("DELETE FROM pedro_ledger.entry WHERE user_id = $1", 1),
     "hide usage": ('DELETE FROM "UsageHistory" WHERE "userId" = $1', 2),
     "edit usage": ("""UPDATE "UsageHistory" SET "details" = '{"a": 2}' WHERE "userId" = $1""", 2),
     "invent usage": (
