@@ -6,11 +6,11 @@ With a file of checkpoints also against what was sealed: a ledger that was rewri
 import asyncio
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 import typer
@@ -21,14 +21,13 @@ from pedro_ledger.app import open_databases
 from pedro_ledger.checkpoints.errors import CheckpointError
 from pedro_ledger.checkpoints.log_file import read_log
 from pedro_ledger.checkpoints.signing import is_signed
+from pedro_ledger.commands.verify_jobs import Finding, audit_in_process, check_in_process, check_sealed
 from pedro_ledger.ledger.checkpoints import Checkpoint, read_lines
 from pedro_ledger.ledger.strict_json import EvidenceError, digest
-from pedro_ledger.logs import configure_logs
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.audit import Ledger, Share, ShareReport, audit_share, dealt, in_snapshot
-from pedro_ledger.store.checkpoints import find_departure, list_lines, sealed_checkpoints
+from pedro_ledger.store.audit import Ledger, Share, ShareReport, audit_share, dealt
+from pedro_ledger.store.checkpoints import list_lines, sealed_checkpoints
 from pedro_ledger.store.database import Connection, Database
-from pedro_ledger.store.dsn import DatabaseUrl
 from pedro_ledger.store.migrations import pending
 
 PARALLEL_FROM_ENTRIES = 100_000
@@ -49,14 +48,6 @@ class Sealed(NamedTuple):
             return cls(file, None if public_key is None else digest(public_key, "--public-key"))
         except EvidenceError as error:
             raise CheckpointError(str(error)) from None
-
-
-class Finding(NamedTuple):
-    """What is wrong; without a user where it is the checkpoints."""
-
-    user_id: str | None
-    seq: int | None
-    what: str
 
 
 class Verdict(NamedTuple):
@@ -166,37 +157,14 @@ async def _work(
         with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
 
             async def on_share(share: Share) -> ShareReport:
-                return count(await loop.run_in_executor(pool, _in_process, _audit, database.url, share))
+                return count(await loop.run_in_executor(pool, audit_in_process, database.url, share))
 
             async def on_checkpoint(each: Checkpoint) -> Finding | None:
-                return await loop.run_in_executor(pool, _in_process, _check, database.url, (ledger.snapshot, each))
+                return await loop.run_in_executor(pool, check_in_process, database.url, ledger.snapshot, each)
 
             shares = asyncio.gather(*(on_share(share) for share in ledger.shares))
             departures = asyncio.gather(*(on_checkpoint(each) for each in kept))
             return list(await shares), list(await departures)
-
-
-async def check_sealed(database: Database, snapshot: str, checkpoint: Checkpoint) -> Finding | None:
-    """The first account that does not pass through what a checkpoint sealed."""
-    async with in_snapshot(database, snapshot) as connection:
-        try:
-            departure = await find_departure(connection, checkpoint)
-        except EvidenceError as error:
-            return Finding(None, None, str(error))
-    return None if departure is None else Finding(*departure)
-
-
-def _in_process(job: Callable[[DatabaseUrl, Any], Any], url: DatabaseUrl, what: Any) -> Any:
-    configure_logs("error", "auto")
-    return job(url, what)
-
-
-def _audit(url: DatabaseUrl, share: Share) -> ShareReport:
-    return asyncio.run(audit_share(Database(url), share))
-
-
-def _check(url: DatabaseUrl, what: tuple[str, Checkpoint]) -> Finding | None:
-    return asyncio.run(check_sealed(Database(url), *what))
 
 
 def _show(verdict: Verdict, seconds: float, *, as_json: bool) -> None:

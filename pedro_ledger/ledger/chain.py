@@ -17,7 +17,6 @@ from typing import Any
 
 GENESIS = bytes(32)
 VERSION = "pedro1"
-CANONICAL_FIELDS = 19
 
 
 def entry_hash(previous: bytes, user_id: str, entry: Sequence[Any]) -> bytes:

@@ -11,6 +11,8 @@ from pedro_ledger.store.sqlfiles import SqlFiles
 
 _SQL = SqlFiles("audit")
 FETCH_ROWS = 2000
+OTHER_USAGE = "the app's UsageHistory does not show the entry as it is"
+INVENTED_USAGE = "the app's UsageHistory has a row that no entry stands behind"
 
 
 class Share(NamedTuple):
@@ -76,13 +78,9 @@ async def audit_share(database: Database, share: Share) -> ShareReport:
         entries, suspects = await _glance(connection, share, standings)
         problems = [await _examine(connection, user_id, standing) for user_id, standing in suspects.items()]
         found = [problem for problem in problems if problem is not None]
-        for name, what in (
-            ("find_usage_mismatch", "the app's UsageHistory does not show the entry as it is"),
-            ("find_invented_usage", "the app's UsageHistory has a row that no entry stands behind"),
-        ):
-            row = await connection.fetchrow(_SQL[name], share.after, share.upto)
-            if row is not None:
-                found.append(Problem(row["user_id"], row.get("seq"), what))
+        for row in await connection.fetch(_SQL["compare_usage"], share.after, share.upto):
+            what = INVENTED_USAGE if row["is_invented"] else OTHER_USAGE
+            found.append(Problem(row["user_id"], row["seq"], what))
         return ShareReport(users, entries, sorted(found, key=lambda each: (each.user_id, each.seq is None, each.seq)))
 
 
