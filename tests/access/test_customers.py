@@ -154,6 +154,7 @@ def bad_tokens() -> dict[str, str]:
         "signed with the public key": signed_with_the_public_key(),
         "cut off": token()[:-4],
         "no JSON": "eyJhbGciOiJSUzI1NiJ.e30.x",
+        "brackets in brackets": encoded(b'{"a":' + b"[" * 5000) + ".e30.eA",
         "too long": token(pad="x" * 9000),
         "not ASCII": "eyJä.b.c",
     }
