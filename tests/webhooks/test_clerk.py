@@ -72,6 +72,9 @@ async def test_events_in_the_wrong_order_leave_the_newest_word(hooked: Api) -> N
     await clerk(hooked, clerk_gone("user_1", at="2026-11-05"))
     assert (await clerk(hooked, clerk_user("updated", "user_1", at="2026-11-04"))).json["state"] == "stale"
     assert (await user_of(hooked))["isActive"] is False
+    await clerk(hooked, clerk_user("updated", "user_1", at="2026-11-07"))
+    assert (await clerk(hooked, clerk_gone("user_1", at="2026-11-06"))).json["state"] == "stale"
+    assert (await user_of(hooked))["isActive"] is True
     assert (await clerk(hooked, clerk_gone("user_2", at="2026-11-05"))).json["state"] == "ignored"
     assert (await clerk(hooked, clerk_user("created", "user_2"))).json["state"] == "stale"
     assert (await hooked.get("/v1/users/clerk:user_2")).status == 404
