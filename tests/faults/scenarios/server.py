@@ -81,7 +81,10 @@ async def server_stopped(rig: Rig) -> None:
             rig.faults_injected += 1
             await asyncio.sleep(length)
             assert crowd.statuses.get((503, "unavailable"), 0) > 0, "callers are told in time"
+            asked = perf_counter()
             assert await rig.readiness() == 503
+            probe_s = perf_counter() - asked
+            assert probe_s < RESUME_WITHIN_S, f"/readyz took {probe_s:.1f} s"
             after = _resident_mb(daemon.process.pid)
             server.thaw()
             await crowd.flow(300)
