@@ -73,7 +73,6 @@ class ChildServer:
         folder: Path,
         *,
         settings: Mapping[str, str] | None = None,
-        variables: Mapping[str, str] | None = None,
         data: Path | None = None,
     ) -> None:
         self.cluster = cluster
@@ -81,7 +80,6 @@ class ChildServer:
         self.data = data or folder / "data"
         self.socket_dir = folder / "s"
         self.settings = {**SERVER_SETTINGS, "port": str(PORT), **(settings or {})}
-        self.variables = dict(variables or {})
         self.process: asyncio.subprocess.Process | None = None
         self.is_frozen = False
 
@@ -95,11 +93,9 @@ class ChildServer:
         own(self.socket_dir)
         options = [f"-c{name}={value}" for name, value in self.settings.items()]
         with (self.folder / "server.log").open("ab") as log:
-            how = as_nobody()
-            how["env"] |= self.variables  # type: ignore[operator]
             self.process = await asyncio.create_subprocess_exec(
                 self.cluster.program("postgres"), "-D", str(self.data), f"-cunix_socket_directories={self.socket_dir}", *options,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **how,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **as_nobody(),
             )  # fmt: skip
         self.is_frozen = False
         if wait:
@@ -170,6 +166,14 @@ class ChildServer:
         self.process.kill()
         await self.process.wait()
         await until_gone(children)
+
+    def freeze_wal_writer(self) -> None:
+        """Nobody but those who commit writes the WAL any more."""
+        for child in self.children():
+            if b"walwriter" in Path(f"/proc/{child}/cmdline").read_bytes():
+                kill(child, signal.SIGSTOP)
+                return
+        raise AssertionError("the server has no WAL writer")
 
     def freeze(self) -> None:
         """SIGSTOP, to all of it."""

@@ -60,14 +60,13 @@ class Rig:
         name: str = "pg",
         *,
         settings: dict[str, str] | None = None,
-        variables: dict[str, str] | None = None,
         data: Path | None = None,
         wal: Path | None = None,
     ) -> ChildServer:
         """A started server with a migrated database, empty but for its tables; `data` and `wal` where they lie elsewhere."""
         folder = self.folder / name
         folder.mkdir(mode=0o711)
-        child = ChildServer(self.cluster, folder, settings=settings, variables=variables, data=data)
+        child = ChildServer(self.cluster, folder, settings=settings, data=data)
         self.cluster.copy(child.data, wal)
         await self.run(child)
         return child

@@ -4,7 +4,7 @@ import aiohttp
 
 from tests.faults.rig import Rig, scenario
 
-UNSAFE = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
+UNSAFE = {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"}
 
 
 @scenario("the judge finds what is lost", control=True)
@@ -18,9 +18,11 @@ async def control(rig: Rig) -> None:
         assert answer.status == 503, "readiness is refused under settings that lose what is committed"
         assert "synchronous_commit=off" in await answer.text()
     users = await rig.users(12)
+    await server.execute("CHECKPOINT")  # the users themselves stay
     async with rig.crowd(users) as crowd:
         await crowd.flow(rig.times(1000))
+        server.freeze_wal_writer()
+        await crowd.flow(50)
         await server.crash()
         rig.faults_injected += 1
         await server.start()
-        await crowd.flow(100)

@@ -1,47 +1,15 @@
-"""What befalls the whole machine: its clock jumps; everything happens at once."""
+"""Every fault in one trial, as a bad night has them."""
 
 import asyncio
 import signal
 from collections import Counter
-from pathlib import Path
 
 from tests.faults.postgres import ChildServer, kill
 from tests.faults.proxy import CUTS, SILENCES, SLOWNESS, FaultProxy
 from tests.faults.rig import Rig, scenario
 from tests.support.processes import Served
 
-LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-JUMPS_S = (-3600, 0, 3600, 86_400)
 LIMITS = {"PEDRO_COMMIT_TIMEOUT_S": "1", "PEDRO_OPERATION_TIMEOUT_S": "5"}
-
-
-@scenario(
-    "order comes from seq; the books agree",
-    needs=lambda: "" if LIBRARY else "libfaketime is not installed (Debian: libfaketime)",
-)
-async def machine_clock_jumps(rig: Rig) -> None:
-    """PostgreSQL's clock and the daemon's jump together; libfaketime tells them the time, from a file."""
-    clock = rig.folder / "clock"
-    clock.write_text("+0")
-    clock.chmod(0o644)
-    faked = {
-        "LD_PRELOAD": str(LIBRARY), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
-    server = await rig.server(variables=faked)
-    await rig.daemon(server.url(), **faked)
-    users = await rig.users(8)
-    seen = set()
-    async with rig.crowd(users) as crowd:
-        for number in range(rig.times(8)):
-            fresh = clock.with_suffix(".new")
-            fresh.write_text(f"{JUMPS_S[number % len(JUMPS_S)]:+d}")
-            fresh.chmod(0o644)
-            fresh.replace(clock)
-            rig.faults_injected += 1
-            await crowd.flow(rig.random.randint(50, 300))
-            seen.add(str(await server.fetchval("SELECT date_trunc('hour', now() AT TIME ZONE 'UTC')")))
-    assert len(seen) > 2, f"the server's clock did not jump: {seen}"
 
 
 @scenario("nothing lost, nothing twice, whatever comes together")
