@@ -162,6 +162,24 @@ def migrate(
 
 
 @cli.command()
+def seed(
+    file: Annotated[Path, typer.Argument(help="A TOML file with plans and feature costs.")] = Path("config/plans.toml"),
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; tell what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring plans and feature costs to what a file says; a second time changes nothing."""
+    from pedro_ledger.commands import seed as command  # noqa: PLC0415
+
+    try:
+        wanted = command.read(file)
+    except command.SeedError as error:
+        fail(str(error))
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(command.main(settings, wanted, dry_run=dry_run, as_json=as_json)))
+
+
+@cli.command()
 def verify(
     config: Config = None,
     checkpoint: Annotated[

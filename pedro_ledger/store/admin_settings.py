@@ -1,6 +1,7 @@
 """The app's one row of `AdminSettings`: what operations cost."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pedro_ledger.store.app_table import AppTable, text
 from pedro_ledger.store.database import Database
@@ -16,6 +17,11 @@ class AdminSettingsStore(AppTable):
     async def read(self) -> Row:
         """The settings as they are."""
         return await self.merge_costs({})
+
+    async def costs(self) -> Row:
+        """The feature costs, whatever the app has put there; nothing is made."""
+        found: Any = await self._one("read_costs")
+        return found if isinstance(found, dict) else {}
 
     async def merge_costs(self, costs: Mapping[str, int | None]) -> Row:
         """Set these costs, in credits, and leave the others; None removes one. Concurrent merges do not undo each other."""
