@@ -141,7 +141,7 @@ class Crowd:
                 else:
                     self._remember(ask, told)
             left = doubtful
-            if not left or (self._random.random() < self._abandon and attempt):
+            if not left or self._random.random() < self._abandon:
                 break
             await asyncio.sleep(min(0.01 * (attempt + 1), 0.1) * (0.5 + self._random.random()))
         else:

@@ -108,12 +108,12 @@ class ChildServer:
             while True:
                 assert self.process is not None, "start it first"
                 assert self.process.returncode is None, self.last_words()
-                try:
+                try:  # a server that is about to reset all sessions may let one in first
                     connection = await asyncpg.connect(self.url(database="postgres"), timeout=5)
+                    await connection.close(timeout=5)
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                     await asyncio.sleep(0.01)
                 else:
-                    await connection.close()
                     return
 
     @property

@@ -73,7 +73,7 @@ async def server_stopped(rig: Rig) -> None:
     limits = {"PEDRO_OPERATION_TIMEOUT_S": "2", "PEDRO_COMMIT_TIMEOUT_S": "1"}
     daemon = await rig.daemon(server.url(), **limits)
     users = await rig.users(12)
-    async with rig.crowd(users, singles=24) as crowd:
+    async with rig.crowd(users, singles=24, abandon=0.5) as crowd:
         await crowd.flow(500)
         before = _resident_mb(daemon.process.pid)
         for length in (3.0, 30.0) if rig.is_long else (3.0,):
