@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -154,6 +155,11 @@ async def test_sealed_accounts_that_were_changed_or_removed_are_found(
     connection = await tampering(database)
     before = await connection.fetchrow("SELECT * FROM pedro_ledger.checkpoint_page")
     assert before is not None
+    [leaf] = store.unpack(before["leaves"])
+    other = zlib.compress(leaf._replace(user_id="x", seq=0).encode())  # readable, but not what was signed
+    await connection.execute("UPDATE pedro_ledger.checkpoint_page SET leaves = $1", other)
+    [found] = await findings(database, read_log(file))
+    assert "do not make the root" in found.what
     await connection.execute("UPDATE pedro_ledger.checkpoint_page SET leaves = $1", b"nonsense")
     [found] = await findings(database, read_log(file))
     assert "damaged" in found.what
