@@ -20,5 +20,5 @@ async def change(request: Request, context: Context) -> web.Response:
     body = parse(SettingsChange, await context.json(request))
     refuse_unstorable(body.featureCosts, "featureCosts")
     changed = await context.admin_settings.merge_costs(body.featureCosts)
-    await context.catalog.refresh()
+    await context.catalog.refresh_soon()
     return row_response(changed, "setting")

@@ -29,7 +29,7 @@ async def create(request: Request, context: Context) -> web.Response:
     """Make a plan."""
     fields = sent_fields(parse(PlanBody, await context.json(request)))
     made = await context.plans.make(fields)
-    await context.catalog.refresh()
+    await context.catalog.refresh_soon()
     return row_response(made, "plan", 201)
 
 
@@ -37,5 +37,5 @@ async def change(request: Request, context: Context) -> web.Response:
     """Change a plan; `{"active": false}` retires it."""
     fields = sent_fields(parse(PlanChange, await context.json(request)))
     changed = await context.plans.change(request.path_values["plan"], fields)
-    await context.catalog.refresh()
+    await context.catalog.refresh_soon()
     return row_response(changed, "plan")

@@ -24,6 +24,7 @@ class Catalog:
         self._on_prices = on_prices
         self._refresh_s = refresh_s
         self._raw: tuple[object, ...] = ()
+        self._reading = asyncio.Lock()
         self.operation_types: frozenset[str] = frozenset()
         self.prices = PriceBook()
 
@@ -31,22 +32,27 @@ class Catalog:
         """Refresh until cancelled."""
         while True:
             await asyncio.sleep(self._refresh_s)
-            try:
-                await self.refresh()
-            except Unavailable as error:
-                log.warning("prices_not_refreshed", reason=error.facts.get("reason"))
+            await self.refresh_soon()
+
+    async def refresh_soon(self) -> None:
+        """Refresh now; where the database cannot be asked, at the next turn."""
+        try:
+            await self.refresh()
+        except Unavailable as error:
+            log.warning("prices_not_refreshed", reason=error.facts.get("reason"))
 
     async def refresh(self) -> None:
         """Read everything once; tell of the prices when they changed. Raises `Unavailable`."""
-        async with self._database.acquire() as connection:
-            row = await connection.fetchrow(_SQL["read_catalog"])
-        assert row is not None, "the query always has one row"
-        if tuple(row) == self._raw:
-            return
-        self._raw = tuple(row)
-        self.operation_types = frozenset(row["operation_types"])
-        self.prices = price_book(row["settings"], row["plans"])
-        self._on_prices(self.prices)
+        async with self._reading:  # one at a time, so that what was read earlier never comes after what was read later
+            async with self._database.acquire() as connection:
+                row = await connection.fetchrow(_SQL["read_catalog"])
+            assert row is not None, "the query always has one row"
+            if tuple(row) == self._raw:
+                return
+            self._raw = tuple(row)
+            self.operation_types = frozenset(row["operation_types"])
+            self.prices = price_book(row["settings"], row["plans"])
+            self._on_prices(self.prices)
 
 
 def price_book(settings: str | None, plans: str | None) -> PriceBook:
