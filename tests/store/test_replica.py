@@ -170,6 +170,25 @@ async def test_when_the_replica_is_gone_the_primary_answers_at_once(daemons: Dae
     assert await metric(api, "replica_passed_over_total") == passed_over
 
 
+async def test_a_read_that_finds_the_replica_gone_is_answered_by_the_primary(
+    daemons: Daemons, standby: Standby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any check has noticed."""
+    monkeypatch.setattr(replica, "CHECK_INTERVAL_S", 3600)
+    api = await daemons.start(replica_lag_max_s=3600)
+    user = await api.user(100)
+    async with asyncio.timeout(20):
+        while await api.context.reports._reader.check() > 3600:  # the test's database has yet to reach the replica
+            await asyncio.sleep(0.01)
+    passed_over = await metric(api, "replica_passed_over_total")
+    await standby.stop()
+    try:
+        assert (await lengths(api, user))[0] == 1
+        assert await metric(api, "replica_passed_over_total") == passed_over + 3
+    finally:
+        await standby.start()
+
+
 async def test_a_server_that_is_no_replica_of_ours_is_not_read(
     daemons: Daemons, url: Callable[[TestServer], str], primary: TestServer, database_url: str
 ) -> None:
