@@ -128,7 +128,7 @@ FORBIDDEN = {
     "become another": "SET SESSION AUTHORIZATION postgres",
     "become a superuser": 'ALTER ROLE "pedro app" SUPERUSER',
     "read a file": "COPY pedro_ledger.entry FROM '/etc/passwd'",
-    "run a program": "COPY (SELECT 1) TO PROGRAM 'true'",
+    "run a program": "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'",
 }
 """What the app role tries, each with the daemon's own permit."""
 

@@ -46,6 +46,9 @@ REFUSED = {
     "let a revoked key in again": """UPDATE pedro_ledger.api_key SET revoked_at = NULL""",
     "delete a key": """DELETE FROM pedro_ledger.api_key""",
     "truncate keys": """TRUNCATE pedro_ledger.api_key""",
+    "add a checkpoint": """INSERT INTO pedro_ledger.checkpoint VALUES (2, 'x')""",
+    "change a checkpoint": """UPDATE pedro_ledger.checkpoint SET line = 'x'""",
+    "truncate checkpoints": """TRUNCATE pedro_ledger.checkpoint""",
     "forget a migration": """DELETE FROM pedro_ledger.schema_migration""",
     "forget migrations": """TRUNCATE pedro_ledger.schema_migration""",
 }
@@ -59,6 +62,9 @@ async def with_something_of_everything(api: Api, connection: Connection) -> str:
     await connection.execute(
         "INSERT INTO pedro_ledger.api_key (id, name, hash, scopes, revoked_at) VALUES ('k', 'k', sha256('k'), '{admin}', now())"
     )
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('pedro_ledger.writer', 'on', true)")
+        await connection.execute("INSERT INTO pedro_ledger.checkpoint VALUES (1, 'line')")
     return user
 
 
@@ -136,6 +142,9 @@ GUARDS = {
     "account_is_not_truncated": "truncate accounts",
     "account_is_written_by_the_daemon": "open an account",
     "account_stays": "delete an account",
+    "checkpoint_comes_from_the_daemon": "add a checkpoint",
+    "checkpoint_is_append_only": "change a checkpoint",
+    "checkpoint_is_not_truncated": "truncate checkpoints",
     "credit_balance_is_not_truncated": "truncate balances",
     "credit_balance_keeps_its_keys": "rename a balance",
     "credit_balance_stays": "delete a balance",
