@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from pedro_ledger.engine.committer import BALANCED_FROM, FAIR_FROM
+from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, Unavailable
 from pedro_ledger.ledger.ids import account_tag, entry_id
 from pedro_ledger.ledger.operations import Deduct, Grant, Refund
 from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored
+from pedro_ledger.metrics import Metrics
 from tests.engine.fakes import AnyUnit, Store, account, deduct, engine_on
 
 
@@ -403,3 +405,48 @@ async def test_who_floods_gets_a_share_of_the_batch_and_all_of_it_alone() -> Non
     assert sizes[0] == {"hot": FAIR_FROM} | {f"u{number}": 1 for number in range(20)}
     assert sizes[1]["hot"] > 150, "alone it fills half of what is in flight"
     assert len(sizes) < 8
+
+
+async def test_a_part_that_dies_is_told_of() -> None:
+    store = Store()
+    store.script = [raising(RuntimeError("a mistake of ours"))]
+    engine = Engine(store, store, Metrics(), lambda: 1_795_000_000_000, EngineLimits())
+    engine.start()
+    assert not engine.crashed.done()
+    engine.submit("u", deduct("1"))
+    async with asyncio.timeout(5):
+        assert str(await engine.crashed) == "a mistake of ours"
+    assert not await engine.drain(0)
+
+
+async def test_draining_ends_with_the_last_answer_and_not_with_the_grace() -> None:
+    store = Store()
+    async with engine_on(store) as engine:
+        store.gate.clear()
+        futures = [engine.submit("u", deduct(str(number))) for number in range(3)]
+        drained = asyncio.create_task(engine.drain(3600))
+        await asyncio.sleep(0)
+        store.gate.set()
+        async with asyncio.timeout(5):
+            assert await drained
+        assert all(future.done() for future in futures)
+
+
+async def test_who_repeats_a_lost_key_is_not_told_that_it_was_not_applied() -> None:
+    store = Store()
+
+    def lost(units: Sequence[AnyUnit]) -> list[Outcome]:
+        raise OutcomeUnknown("cut")
+
+    store.script = [lambda units: [APPLIED], lost, *[raising(NotCommitted("no connection", poisoned=False))] * 50]
+    store.settle_script = [lambda units: [Stale(account("u"))]]
+    async with engine_on(store, operation_timeout_s=0.3) as engine:
+        store.gate.clear()
+        first = engine.submit("u", deduct("first"))
+        await store.begun.wait()
+        twice = [engine.submit("u", deduct("twice")) for _ in range(2)]
+        store.gate.set()
+        assert (await first).receipt is not None
+        told = [(await future).error for future in twice]
+        store.script.clear()
+    assert [error.facts["outcome"] for error in told if error is not None] == ["unknown", "unknown"]

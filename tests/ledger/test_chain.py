@@ -1,6 +1,7 @@
 """The hash chain, checked as another program would: from its description alone."""
 
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_the_hash_is_the_one_that_was_published() -> None:
     assert entries()[1].head.hex() == "258f0651f030f5892891a53abeb72a2f3a176fd5f872372bc1509f8c7b8ab755"
 
 
-def standing(account: Account, **changes: int) -> Standing:
+def standing(account: Account, **changes: Any) -> Standing:
     return Standing(account.user_id, account.seq, account.posted, account.held, account.head, account.posted)._replace(
         **changes
     )
@@ -97,3 +98,32 @@ def test_an_account_that_differs_from_its_entries_is_found(changes: dict[str, in
     for entry in made:
         audit.follow(entry)
     assert audit.close(standing(account, **changes)) is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "seq", "what"),
+    [
+        ({"posted": 1}, 6, "the account has"),
+        ({"held": 1}, 6, "the account has"),
+        ({"shown": 1}, None, "the app is shown 1 credits of"),
+        ({"seq": 7}, 7, "the account has 7 entries, of which 6 are there"),
+        ({"head": bytes(32)}, 6, "the account's head is not the hash of its last entry"),
+    ],
+)
+def test_a_difference_is_named_with_its_place(changes: dict[str, Any], seq: int | None, what: str) -> None:
+    made, account = entries()
+    audit = UserAudit(account.user_id)
+    for entry in made:
+        audit.follow(entry)
+    found = audit.close(standing(account, **changes))
+    assert found is not None
+    assert found.seq == seq
+    assert found.what.startswith(what)
+
+
+def test_a_ledger_without_its_account_is_found() -> None:
+    made, account = entries()
+    audit = UserAudit(account.user_id)
+    for entry in made:
+        audit.follow(entry)
+    assert audit.close(None) == (account.user_id, None, "there are entries and no account")
