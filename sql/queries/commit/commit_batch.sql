@@ -41,13 +41,21 @@ asked_key AS (
     SELECT unit_no, idempotency_key FROM new_entry UNION ALL SELECT unit_no, idempotency_key FROM new_refusal
 ),
 answered AS MATERIALIZED (
-    SELECT unit.no, to_jsonb(entry) - 'user_id' AS entry, NULL::jsonb AS refusal
+    -- Each key by user and key, whatever the planner knew when the plan was made. As plain joins, a plan made on an empty table
+    -- looks up the user alone, and each commit reads all that the user ever did, once for every key. LIMIT keeps it from merging.
+    SELECT unit.no, known.entry, NULL::jsonb AS refusal
     FROM asked_key JOIN unit ON unit.no = asked_key.unit_no
-    JOIN pedro_ledger.entry ON entry.user_id = unit.user_id AND entry.idempotency_key = asked_key.idempotency_key
+    CROSS JOIN LATERAL (
+        SELECT to_jsonb(entry) - 'user_id' AS entry FROM pedro_ledger.entry
+        WHERE entry.user_id = unit.user_id AND entry.idempotency_key = asked_key.idempotency_key LIMIT 1
+    ) AS known
     UNION ALL
-    SELECT unit.no, NULL, to_jsonb(refusal) - 'user_id'
+    SELECT unit.no, NULL, known.refusal
     FROM asked_key JOIN unit ON unit.no = asked_key.unit_no
-    JOIN pedro_ledger.refusal ON refusal.user_id = unit.user_id AND refusal.idempotency_key = asked_key.idempotency_key
+    CROSS JOIN LATERAL (
+        SELECT to_jsonb(refusal) - 'user_id' AS refusal FROM pedro_ledger.refusal
+        WHERE refusal.user_id = unit.user_id AND refusal.idempotency_key = asked_key.idempotency_key LIMIT 1
+    ) AS known
 ),
 fit AS MATERIALIZED (
     SELECT unit.* FROM unit WHERE unit.is_fresh AND NOT EXISTS (SELECT FROM answered WHERE answered.no = unit.no)
