@@ -47,6 +47,12 @@ async def test_alerts_name_metrics_that_exist(api: Api) -> None:
         assert re.search(rf"^(# TYPE )?{name}\b", exposed, re.MULTILINE), f"{name} is in no scrape"
 
 
+async def test_whether_it_is_ready_is_a_metric(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert b"\npedro_ledger_ready 1.0\n" in (await api.get("/metrics", auth=None)).body
+    monkeypatch.setattr(api.context.engine, "is_draining", True)
+    assert b"\npedro_ledger_ready 0.0\n" in (await api.get("/metrics", auth=None)).body
+
+
 @needs_prometheus
 async def test_the_metrics_are_in_good_form(api: Api) -> None:
     await api.deduct(await api.user(), 1)

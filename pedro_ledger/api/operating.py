@@ -40,6 +40,7 @@ async def readyz(request: Request, context: Context) -> web.Response:
 async def metrics(request: Request, context: Context) -> web.Response:
     """Prometheus text."""
     context.observe()
+    context.metrics.ready.set(not await context.missing())
     return web.Response(body=context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
