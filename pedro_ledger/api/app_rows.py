@@ -28,8 +28,20 @@ def row_json(row: AppRow) -> dict[str, Any]:
 def row_response(row: AppRow | None, what: str, status: int = 200) -> web.Response:
     """One row. Raises the problem 404 `<what>_not_found` where there is none."""
     if row is None:
-        raise Problem(404, f"{what.replace(' ', '_')}_not_found", f"No such {what}", f"There is no such {what}.")
+        raise _not_found(what)
     return json_response(row_json(row), status)
+
+
+def _not_found(what: str) -> Problem:
+    return Problem(404, f"{what.replace(' ', '_')}_not_found", f"No such {what}", f"There is no such {what}.")
+
+
+def named(request: Request, what: str) -> str:
+    """The id of a `what` in the path. Raises the problem 404 `<what>_not_found` for what no column holds, so no row has it."""
+    row_id = request.path_values[what.rsplit(maxsplit=1)[-1]]
+    if "\0" in row_id:
+        raise _not_found(what)
+    return row_id
 
 
 def rows_page(rows: list[Any], limit: int, *sorted_by: str) -> web.Response:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from pedro_ledger.api.app_rows import row_response, rows_page, sent_fields
+from pedro_ledger.api.app_rows import named, row_response, rows_page, sent_fields
 from pedro_ledger.api.bodies import invalid_query, parse, query, query_limit
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.paging import place_of
@@ -26,7 +26,7 @@ async def list_page(request: Request, context: Context) -> web.Response:
 async def read(request: Request, context: Context) -> web.Response:
     """One feature."""
     query(request)
-    found = await context.features.read(request.path_values["feature"], request.caller.workspace_id)
+    found = await context.features.read(named(request, "feature"), request.caller.workspace_id)
     return row_response(found, "feature")
 
 
@@ -46,12 +46,12 @@ async def create(request: Request, context: Context) -> web.Response:
 async def change(request: Request, context: Context) -> web.Response:
     """Change a feature's name, description or tags."""
     fields = sent_fields(parse(FeatureChange, await context.json(request)))
-    feature = request.path_values["feature"]
+    feature = named(request, "feature")
     return row_response(await context.features.change(feature, request.caller.workspace_id, fields), "feature")
 
 
 async def delete(request: Request, context: Context) -> web.Response:
     """Delete a feature; the answer is what it was."""
     query(request)
-    feature = request.path_values["feature"]
+    feature = named(request, "feature")
     return row_response(await context.features.delete(feature, request.caller.workspace_id), "feature")

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from pedro_ledger.api.app_rows import row_response, rows_page, sent_fields
+from pedro_ledger.api.app_rows import named, row_response, rows_page, sent_fields
 from pedro_ledger.api.bodies import parse, query, query_bool, query_limit
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.paging import number_place_of
@@ -22,7 +22,7 @@ async def list_page(request: Request, context: Context) -> web.Response:
 async def read(request: Request, context: Context) -> web.Response:
     """One plan."""
     query(request)
-    return row_response(await context.plans.read(request.path_values["plan"]), "plan")
+    return row_response(await context.plans.read(named(request, "plan")), "plan")
 
 
 async def create(request: Request, context: Context) -> web.Response:
@@ -36,6 +36,6 @@ async def create(request: Request, context: Context) -> web.Response:
 async def change(request: Request, context: Context) -> web.Response:
     """Change a plan; `{"active": false}` retires it."""
     fields = sent_fields(parse(PlanChange, await context.json(request)))
-    changed = await context.plans.change(request.path_values["plan"], fields)
+    changed = await context.plans.change(named(request, "plan"), fields)
     await context.catalog.refresh_soon()
     return row_response(changed, "plan")

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from pedro_ledger.api.app_rows import owner, row_response, rows_page, sent_fields
+from pedro_ledger.api.app_rows import named, owner, row_response, rows_page, sent_fields
 from pedro_ledger.api.bodies import invalid_query, parse, query, query_limit, user_ref
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.paging import place_of
@@ -40,13 +40,13 @@ async def list_page(request: Request, context: Context) -> web.Response:
 async def read(request: Request, context: Context) -> web.Response:
     """One file of a user."""
     user_id = await owner(request, context, query(request, "user"))
-    return row_response(await context.storage.read(user_id, request.path_values["object"]), _WHAT)
+    return row_response(await context.storage.read(user_id, named(request, _WHAT)), _WHAT)
 
 
 async def delete(request: Request, context: Context) -> web.Response:
     """Mark a user's file as deleted; whoever purges it finds it in the purge list."""
     user_id = await owner(request, context, query(request, "user"))
-    return row_response(await context.storage.delete(user_id, request.path_values["object"]), _WHAT)
+    return row_response(await context.storage.delete(user_id, named(request, _WHAT)), _WHAT)
 
 
 async def purgeable(request: Request, context: Context) -> web.Response:
