@@ -44,3 +44,18 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for name, default, description in settings_table():
         shown = default if default.startswith("the ") else f"`{default}`" if default else ""
         assert f"| `{name}` | {shown} | {description} |" in README
+
+
+def test_each_file_that_is_named_is_there() -> None:
+    named = set(re.findall(r"`((?:tests|config|pedro_ledger|sql)/[\w./-]+?)/?`", README))
+    assert len(named) > 20
+    root = Path(__file__).parent.parent
+    assert {name for name in named if not (root / name).exists()} == set()
+
+
+def test_each_link_leads_to_a_section() -> None:
+    titles = {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^## (.+)$", README, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= titles
