@@ -125,6 +125,13 @@ class _Line:
             for end in await asyncio.gather(*ways, return_exceptions=True):
                 if isinstance(end, Exception) and not isinstance(end, (*ENDS, OSError)):
                     self.proxy.mistakes.append(end)
+            await self._met()  # a daemon may give a commit up sooner than the fault is over
+
+    async def _met(self) -> None:
+        """Say, once, that the commit under way met its fault."""
+        fault, self.fault = self.fault, ""
+        if fault:
+            await self.proxy.note(fault)
 
     async def _requests(self) -> None:
         held: list[bytes] = []
@@ -150,15 +157,15 @@ class _Line:
         self.fault = fault
         match fault:
             case "cut before":
-                await self.proxy.note(fault)
+                await self._met()
                 return True
             case "cut within":
                 self.to_server.write(request[: len(request) // 2])
                 await self.to_server.drain()
-                await self.proxy.note(fault)
+                await self._met()
                 return True
             case "silent before":
-                await self.proxy.note(fault)
+                await self._met()
                 await self._until_client_leaves()
                 return True
             case "late":
@@ -167,7 +174,7 @@ class _Line:
                 self.to_server.write(request)
                 await self.to_server.drain()
                 await self.answered.wait()
-                await self.proxy.note(fault)
+                await self._met()
                 return True
             case "delay":
                 await asyncio.sleep(self.proxy.delay_s)
@@ -199,7 +206,7 @@ class _Line:
                     if is_end:
                         await self.to_client.drain()
                         await asyncio.sleep(0)
-                        await self.proxy.note(fault)
+                        await self._met()
                         return
                     if fault == "cut in the reply":
                         self.to_client.write(message.wire)
@@ -210,7 +217,7 @@ class _Line:
                     continue
                 case "silent after":
                     if is_end:
-                        await self.proxy.note(fault)
+                        await self._met()
                         await asyncio.Event().wait()  # until the client leaves
                     continue
                 case "trickle":
@@ -219,8 +226,7 @@ class _Line:
                     self.to_client.write(message.wire)
             await self.to_client.drain()
             if is_end and fault in SLOWNESS:
-                self.fault = ""
-                await self.proxy.note(fault)
+                await self._met()
 
 
 async def _trickle(writer: asyncio.StreamWriter, data: bytes) -> None:
