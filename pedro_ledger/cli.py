@@ -1,26 +1,23 @@
 """The commands, thin: options in, one call, what to print out."""
 
-import asyncio
 import sys
-from collections.abc import Coroutine
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pedro_ledger import __version__
 from pedro_ledger.bench.command import bench
+from pedro_ledger.cli_base import AsJson, Config, fail, run, settings_or_fail
 from pedro_ledger.cli_keys import keys
 from pedro_ledger.cli_proofs import checkpoint, verify_proof
 from pedro_ledger.replay.command import replay
-from pedro_ledger.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from pedro_ledger.app import Running
 
-T = TypeVar("T")
 REPORT_NAMES = ("user-growth", "top-operations", "low-balance", "usage-by-day", "top-users", "liability")
 
 
@@ -39,69 +36,11 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Config = Annotated[
-    Path | None, typer.Option("--config", help="A TOML file with settings; the environment is stronger.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 def main() -> None:
     """Entry point of the console script."""
     cli()
-
-
-def fail(message: str, status: int = 2) -> NoReturn:
-    """One line on standard error, then the exit status."""
-    typer.echo(f"pedro-ledger: {message}", err=True)
-    raise typer.Exit(status)
-
-
-def settings_or_fail(config: Path | None, **overrides: Any) -> Settings:
-    """The settings; a wrong one ends the command with the line that names it."""
-    from pedro_ledger.logs import configure_logs  # noqa: PLC0415 - commands load what they need
-
-    try:
-        settings = load_settings(config, **overrides)
-    except SettingsError as error:
-        fail(str(error))
-    configure_logs(settings.log_level, settings.log_format)
-    return settings
-
-
-def run(job: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine on uvloop; what is expected to go wrong ends in one line."""
-    from pedro_ledger.app import ListenError  # noqa: PLC0415
-    from pedro_ledger.checkpoints.errors import CheckpointError  # noqa: PLC0415
-    from pedro_ledger.embedded import EmbeddedError  # noqa: PLC0415
-    from pedro_ledger.ledger.errors import Unavailable  # noqa: PLC0415
-    from pedro_ledger.store.archives import ArchiveError  # noqa: PLC0415
-    from pedro_ledger.store.dsn import DatabaseUrlError  # noqa: PLC0415
-    from pedro_ledger.store.migrations import MigrationError  # noqa: PLC0415
-    from pedro_ledger.store.partitions import PartitionError  # noqa: PLC0415
-    from pedro_ledger.store.programs import ProgramError  # noqa: PLC0415
-    from pedro_ledger.store.roles import RoleError  # noqa: PLC0415
-
-    try:
-        if sys.platform == "win32":
-            return asyncio.run(job)
-        import uvloop  # noqa: PLC0415
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(job)
-    except (
-        ArchiveError,
-        CheckpointError,
-        DatabaseUrlError,
-        EmbeddedError,
-        ListenError,
-        MigrationError,
-        PartitionError,
-        RoleError,
-        ProgramError,
-    ) as error:
-        fail(str(error))
-    except Unavailable as error:
-        fail(f"{error.detail} ({error.facts.get('reason', 'no answer')}) Check DATABASE_URL and that the server runs.")
 
 
 @cli.callback(invoke_without_command=True)

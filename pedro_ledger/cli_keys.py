@@ -2,18 +2,14 @@
 
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pedro_ledger.api.scopes import Scope
+from pedro_ledger.cli_base import AsJson, Config, run, settings_or_fail
 
 keys = typer.Typer(help="Make, list, revoke and rotate API keys.", no_args_is_help=True)
-Config = Annotated[
-    Path | None, typer.Option("--config", help="A TOML file with settings; the environment is stronger.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The id that `keys list` shows, key_…")]
 ExpiresIn = Annotated[
     str | None, typer.Option(metavar="TIME", help="How long it is valid: 90d, 12h, 30m, 45s; without it for good.")
@@ -32,7 +28,6 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once."""
-    from pedro_ledger.cli import run, settings_or_fail  # noqa: PLC0415 - it registers these commands
     from pedro_ledger.commands import keys as command  # noqa: PLC0415
 
     lifetime = _time(expires_in, "--expires-in")
@@ -45,7 +40,6 @@ def create(
 @keys.command("list")
 def list_all(config: Config = None, as_json: AsJson = False) -> None:
     """Show every key that was ever made: what it may do, and when it was last used; never the key itself."""
-    from pedro_ledger.cli import run, settings_or_fail  # noqa: PLC0415
     from pedro_ledger.commands import keys as command  # noqa: PLC0415
 
     raise typer.Exit(run(command.list_all(settings_or_fail(config), as_json=as_json)))
@@ -54,7 +48,6 @@ def list_all(config: Config = None, as_json: AsJson = False) -> None:
 @keys.command()
 def revoke(key_id: KeyId, config: Config = None, as_json: AsJson = False) -> None:
     """End a key; every replica refuses it within seconds."""
-    from pedro_ledger.cli import run, settings_or_fail  # noqa: PLC0415
     from pedro_ledger.commands import keys as command  # noqa: PLC0415
 
     raise typer.Exit(run(command.revoke(settings_or_fail(config), key_id, as_json=as_json)))
@@ -71,7 +64,6 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Make a key that may do what an old one may, show it, this once, and let the old one end."""
-    from pedro_ledger.cli import run, settings_or_fail  # noqa: PLC0415
     from pedro_ledger.commands import keys as command  # noqa: PLC0415
 
     old_ends_in, lifetime = _time(keep_old, "--keep-old"), _time(expires_in, "--expires-in")

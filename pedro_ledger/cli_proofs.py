@@ -5,10 +5,7 @@ from typing import Annotated
 
 import typer
 
-Config = Annotated[
-    Path | None, typer.Option("--config", help="A TOML file with settings; the environment is stronger.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+from pedro_ledger.cli_base import AsJson, Config, fail, run, settings_or_fail
 
 
 def checkpoint(
@@ -19,7 +16,6 @@ def checkpoint(
 ) -> None:
     """Seal every account under one signed root, kept in a file outside the database and in the database."""
     from pedro_ledger.checkpoints.errors import CheckpointError  # noqa: PLC0415 - commands load what they need
-    from pedro_ledger.cli import fail, run, settings_or_fail  # noqa: PLC0415 - it registers these commands
     from pedro_ledger.commands import checkpoint as command  # noqa: PLC0415
 
     settings = settings_or_fail(config)
