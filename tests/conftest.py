@@ -28,6 +28,12 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core, since most tests wait for other processes half of the time; each runs a server of its own."""
+    return min(2 * (os.cpu_count() or 1), 8)
+
+
 @pytest.fixture(scope="session")
 def bare_server() -> Iterator[TestServer]:
     with running_server() as server:

@@ -2,17 +2,18 @@
 
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import asyncpg
 import orjson
 
 from pedro_ledger.ledger.audit import Problem
 from pedro_ledger.ledger.checkpoints import PAGE_LEAVES, Checkpoint, Leaf, checkpoint_of, parse_leaves
 from pedro_ledger.ledger.merkle import RootBuilder, leaf_hash, root_of
 from pedro_ledger.ledger.strict_json import EvidenceError
-from pedro_ledger.store.database import Connection, Database, unavailable
+from pedro_ledger.store.database import CONNECTION_FAILURES, Connection, Database, unavailable
 from pedro_ledger.store.sqlfiles import SqlFiles
 
 _SQL = SqlFiles("checkpoints")
@@ -76,6 +77,8 @@ async def sealing_turn(database: Database) -> AsyncIterator[SealingTurn | None]:
             async with connection.transaction(isolation="repeatable_read"):
                 await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
                 yield SealingTurn(connection)
+            with suppress(asyncpg.PostgresError, *CONNECTION_FAILURES):
+                await connection.close(timeout=1)  # ends after the server gave the turn back: the next one can have it
         finally:
             connection.terminate()
 
