@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -15,15 +14,16 @@ import structlog
 from aiohttp import web
 
 from pedro_ledger import __version__
-from pedro_ledger.api.auth import KeyRing, new_key
+from pedro_ledger.api.auth import KeyRing
 from pedro_ledger.api.context import AppTables, Context
 from pedro_ledger.api.key_watch import KeyWatch
 from pedro_ledger.api.rate_limits import rate_limits
 from pedro_ledger.api.server import make_server
 from pedro_ledger.api.session_tokens import CustomerTokens
 from pedro_ledger.checkpoints.sealing import Sealer
-from pedro_ledger.embedded import EmbeddedPostgres
+from pedro_ledger.databases import Databases, open_databases, open_reader
 from pedro_ledger.engine.engine import Engine, EngineLimits
+from pedro_ledger.first_key import api_key_of
 from pedro_ledger.metrics import Metrics
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.accounts import AccountReader
@@ -31,7 +31,6 @@ from pedro_ledger.store.adoption import Adopter
 from pedro_ledger.store.catalog import Catalog
 from pedro_ledger.store.commit import BatchWriter
 from pedro_ledger.store.database import Database
-from pedro_ledger.store.dsn import parse_database_url
 from pedro_ledger.store.entries import EntryReader
 from pedro_ledger.store.health import DatabaseHealth
 from pedro_ledger.store.keys import KeyStore
@@ -40,7 +39,6 @@ from pedro_ledger.store.partitions import PartitionKeeper
 from pedro_ledger.store.plan_periods import PlanPeriods
 from pedro_ledger.store.proofs import ProofStore
 from pedro_ledger.store.refusals import RefusalPurger
-from pedro_ledger.store.replica import Reader
 from pedro_ledger.store.reports import ReportReader
 from pedro_ledger.store.roles import require_app_role
 from pedro_ledger.store.rollups import Folder
@@ -56,67 +54,6 @@ OTHER_FILES = 256
 
 class ListenError(Exception):
     """The daemon cannot take requests where the settings say; the message says what to do."""
-
-
-class Databases(NamedTuple):
-    """The servers that a command works with."""
-
-    primary: Database
-    direct: Database
-    """The primary without a pooler between, for what needs a session."""
-    is_embedded: bool
-    replica: Database | None = None
-    """Answers what may be a little late."""
-
-
-@asynccontextmanager
-async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
-    """The databases that the settings name, the embedded server started where they name none."""
-    async with AsyncExitStack() as stack:
-        if settings.database_url is None:
-            server = EmbeddedPostgres(settings.data_dir)
-            url = await asyncio.to_thread(server.start)
-            stack.push_async_callback(asyncio.to_thread, server.stop)
-            direct_url = None
-        else:
-            url = settings.database_url.get_secret_value()
-            direct_url = settings.direct_url and settings.direct_url.get_secret_value()
-
-        def database(text: str, name: str) -> Database:
-            return Database(
-                parse_database_url(text, name),
-                pool_size_max=settings.pool_size_max,
-                slow_query_ms=settings.slow_query_ms,
-            )
-
-        primary = database(url, "DATABASE_URL")
-        direct = database(direct_url, "DIRECT_URL") if direct_url else primary
-        replica_url = settings.database_replica_url and settings.database_replica_url.get_secret_value()
-        replica = database(replica_url, "DATABASE_REPLICA_URL") if replica_url else None
-        yield Databases(primary, direct, settings.database_url is None, replica)
-
-
-def api_key_of(settings: Settings, *, make: bool) -> tuple[str, Path | None]:
-    """The key that the settings or the data folder hold, and the file that it is in; made on the first start with the embedded server."""
-    if settings.api_key is not None:
-        return settings.api_key.get_secret_value(), None
-    file = settings.data_dir / "api-key"
-    if file.exists():
-        return file.read_text().strip(), file
-    if not make:
-        return "", None
-    key = new_key()
-    fresh = file.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(key + "\n")
-    try:
-        os.link(fresh, file)
-    except FileExistsError:
-        key = file.read_text().strip()
-    finally:
-        fresh.unlink()
-    return key, file
 
 
 def spare_the_collector() -> None:
@@ -276,23 +213,6 @@ class Daemon:
 
         stack.push_async_callback(turn_away)
         return f"http://{host}:{port}"
-
-
-async def open_reader(databases: Databases, settings: Settings, stack: AsyncExitStack, metrics: Metrics) -> Reader:
-    """What reads from the replica while it keeps up; without one, from the primary. The primary is open already."""
-    if databases.replica is None:
-        return Reader(databases.primary)
-    await databases.replica.open()
-    stack.push_async_callback(databases.replica.close)
-    reader = Reader(
-        databases.primary,
-        databases.replica,
-        lag_max_s=settings.replica_lag_max_s,
-        on_lag=metrics.replica_lag.set,
-        on_fallback=metrics.replica_passed_over.inc,
-    )
-    await reader.check()
-    return reader
 
 
 def customers_of(settings: Settings) -> CustomerTokens | None:

@@ -32,7 +32,10 @@ def end_with_parent() -> None:
 
 
 def wait_until_unused(lock_file: str, linger_s: float) -> int:
-    """Return the exclusive lock, as a descriptor, once no daemon has come back for `linger_s`."""
+    """Return the exclusive lock, as a descriptor, once no daemon has come back for `linger_s`.
+
+    Raises `FileNotFoundError` where the data folder was removed: nobody can come back to it.
+    """
     while True:
         waited = os.open(lock_file, os.O_RDONLY)
         fcntl.flock(waited, fcntl.LOCK_EX)
@@ -93,6 +96,8 @@ class Keeper:
         while status != 0 and not self._is_over.wait(RESTART_DELAYS_S[min(tries, len(RESTART_DELAYS_S) - 1)]):
             if has_live_postmaster(self._cluster):
                 break  # a daemon that started meanwhile has launched its own
+            if not os.path.exists(os.path.join(self._cluster, "PG_VERSION")):
+                break  # the data folder was removed
             tries += 1
             self._server = self._start()
             if self._is_over.is_set():
@@ -107,7 +112,11 @@ class Keeper:
 
     def stop_when_unused(self, lock_file: str, linger_s: float) -> None:
         """Stop it after the last daemon. The lock is kept to the end: who comes now waits, then starts afresh."""
-        lock = wait_until_unused(lock_file, linger_s)
+        try:
+            lock = wait_until_unused(lock_file, linger_s)
+        except FileNotFoundError:
+            self.stop()
+            return
         self.stop()
         self._server.wait()
         os.close(lock)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
@@ -50,13 +51,20 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def kill_and_wait(pid: int, *others: int) -> None:
-    """Kill `pid` and return when it, and those who should end with it, have ended."""
-    watched = [os.pidfd_open(number) for number in (pid, *others)]
-    os.kill(pid, signal.SIGKILL)
+@contextmanager
+def ending(*pids: int) -> Iterator[None]:
+    """These processes end by the end of the block, or soon after."""
+    watched = [os.pidfd_open(number) for number in pids]
+    yield
     for descriptor in watched:
         assert select.select([descriptor], [], [], 10)[0], "it did not end within 10 s"
         os.close(descriptor)
+
+
+def kill_and_wait(pid: int, *others: int) -> None:
+    """Kill `pid` and return when it, and those who should end with it, have ended."""
+    with ending(pid, *others):
+        os.kill(pid, signal.SIGKILL)
 
 
 async def until_answers(server: EmbeddedPostgres) -> Connection:
@@ -103,6 +111,22 @@ async def test_a_killed_keeper_takes_the_server_along_and_the_next_start_finds_a
         assert await fresh.fetchval("SELECT number FROM kept") == 7
         await fresh.close()
     connection.terminate()
+
+
+def test_a_removed_data_folder_takes_keeper_and_server_along(server: EmbeddedPostgres) -> None:
+    postmaster = postmaster_pid(server)
+    with ending(postmaster, parent_of(postmaster)):
+        shutil.rmtree(server.home)
+        assert server._users_lock is not None
+        os.close(server._users_lock)  # as a killed daemon leaves it: nothing is stopped by it
+        server._users_lock = None
+
+
+def test_a_server_whose_data_were_removed_is_not_started_for_ever(server: EmbeddedPostgres) -> None:
+    postmaster = postmaster_pid(server)
+    keeper = parent_of(postmaster)
+    shutil.rmtree(server.cluster)
+    kill_and_wait(postmaster, keeper)
 
 
 def test_a_process_that_got_the_number_of_a_dead_server_is_not_taken_for_it(folder: Path) -> None:

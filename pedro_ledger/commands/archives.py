@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 import typer
 
-from pedro_ledger.app import open_databases
 from pedro_ledger.commands import verify
+from pedro_ledger.databases import open_databases
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.archives import Archive, ArchiveError, make_archive, restore_archive
 from pedro_ledger.store.database import Database

@@ -3,10 +3,10 @@
 import orjson
 import typer
 
-from pedro_ledger.app import open_databases
 from pedro_ledger.checkpoints.errors import CheckpointError
 from pedro_ledger.checkpoints.sealing import Sealer, file_of, key_file_of
 from pedro_ledger.checkpoints.signing import load_key, make_key
+from pedro_ledger.databases import open_databases
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.migrations import pending
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pedro_ledger.api.auth import KeyRing, Scope, new_key
 from pedro_ledger.api.rendering import time_text
-from pedro_ledger.app import open_databases
+from pedro_ledger.databases import open_databases
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.database import Connection
 from pedro_ledger.store.keys import KeyRow, list_keys, make_key, revoke_key, rotate_key

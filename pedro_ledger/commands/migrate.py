@@ -3,7 +3,7 @@
 import orjson
 import typer
 
-from pedro_ledger.app import open_databases
+from pedro_ledger.databases import open_databases
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.adoption import Adopted, Adopter
 from pedro_ledger.store.database import Database

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pedro_ledger.app import open_databases, open_reader
+from pedro_ledger.databases import open_databases, open_reader
 from pedro_ledger.metrics import Metrics
 from pedro_ledger.reports.catalogue import REPORTS, Asked, ReportRow
 from pedro_ledger.reports.forms import render

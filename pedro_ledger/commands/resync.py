@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 import orjson
 import typer
 
-from pedro_ledger.app import open_databases
+from pedro_ledger.databases import open_databases
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.migrations import pending
 from pedro_ledger.store.resync import Conflict, Outcome, UserResync

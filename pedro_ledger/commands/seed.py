@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from pedro_ledger.api.schemas_app import PlanBody, SettingsChange
-from pedro_ledger.app import open_databases
+from pedro_ledger.databases import open_databases
 from pedro_ledger.ledger.errors import Conflict
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.migrations import pending

@@ -17,11 +17,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pedro_ledger.app import open_databases
 from pedro_ledger.checkpoints.errors import CheckpointError
 from pedro_ledger.checkpoints.log_file import read_log
 from pedro_ledger.checkpoints.signing import is_signed
 from pedro_ledger.commands.verify_jobs import Finding, audit_in_process, check_in_process, check_sealed
+from pedro_ledger.databases import open_databases
 from pedro_ledger.ledger.checkpoints import Checkpoint, read_lines
 from pedro_ledger.ledger.strict_json import EvidenceError, digest
 from pedro_ledger.settings import Settings

@@ -105,7 +105,7 @@ def _url(text: str) -> "URL":
 
 
 def _key(given: str | None, config: Path | None) -> str:
-    from pedro_ledger.app import api_key_of  # noqa: PLC0415
+    from pedro_ledger.first_key import api_key_of  # noqa: PLC0415
     from pedro_ledger.settings import SettingsError, load_settings  # noqa: PLC0415
 
     try:

@@ -27,7 +27,7 @@ PROVES_ITSELF = {"/v1/webhooks/clerk", "/v1/webhooks/asaas"}
 class Kind(Enum):
     """Kinds of keys, each with its scopes and what is set in its row."""
 
-    NONE = ()
+    NONE = ("no key",)
     UNKNOWN = ("unknown",)
     OTHER_SCHEME = ("another scheme",)
     EXPIRED = (*Scope, "expired")
