@@ -16,6 +16,7 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
+from tests.faults import PATIENCE_S
 from tests.faults.journal import Ask, Journal, Told, told_of
 from tests.support.client import API_KEY
 
@@ -83,12 +84,12 @@ class Crowd:
                 if end is not None:
                     raise end
 
-    async def flow(self, acknowledgements: int, within_s: float = 60) -> None:
+    async def flow(self, acknowledgements: int) -> None:
         """Wait for so many more acknowledgements, times the crowd's weight."""
         acknowledgements *= self._weight
         enough = self.journal.acknowledged + acknowledgements
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(PATIENCE_S):
                 while self.journal.acknowledged < enough:
                     self._told.clear()
                     await self._told.wait()

@@ -22,10 +22,10 @@ from pedro_ledger.embedded import PORT, SERVER_SETTINGS, SUPERUSER, EmbeddedPost
 from pedro_ledger.store.database import Database
 from pedro_ledger.store.dsn import parse_database_url
 from pedro_ledger.store.migrations import migrate
+from tests.faults import PATIENCE_S
 from tests.support.databases import PG_BIN
 
 DATABASE = "ledger"
-START_WITHIN_S = 60
 NOBODY = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
@@ -104,7 +104,7 @@ class ChildServer:
 
     async def until_ready(self) -> None:
         """Until it takes connections."""
-        async with asyncio.timeout(START_WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 assert self.process is not None, "start it first"
                 assert self.process.returncode is None, self.last_words()
@@ -122,7 +122,7 @@ class ChildServer:
 
     async def revive(self) -> None:
         """Start it again if it is down, until it stays up."""
-        async with asyncio.timeout(START_WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if not self.is_running:
                     await self.start(wait=False)
@@ -205,6 +205,10 @@ class ChildServer:
     def last_words(self) -> str:
         return "\n".join((self.folder / "server.log").read_text(errors="replace").splitlines()[-15:])
 
+    def panics(self) -> int:
+        """How often it has ended all sessions because it could not go on."""
+        return (self.folder / "server.log").read_bytes().count(b"PANIC:")
+
     def _signal_all(self, number: int) -> None:
         assert self.process is not None, "start it first"
         pids = [self.process.pid, *self.children()]
@@ -234,7 +238,7 @@ def children_of(parent: int) -> list[int]:
 
 async def until_gone(pids: list[int]) -> None:
     """Until none of them runs; a server does not start while a process of the last one is there."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while any(_runs(pid) for pid in pids):
             await asyncio.sleep(0.005)
 

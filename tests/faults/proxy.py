@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.faults import PATIENCE_S
 from tests.faults.wire import CANCEL, WISHES, CommitSpotter, read_message, read_start
 
 CUTS = ("cut before", "cut within", "cut after", "cut in the reply")
@@ -65,9 +66,9 @@ class FaultProxy:
         for line in self._lines:
             line.cancel()
 
-    async def until_done(self, faults: int, within_s: float = 60) -> None:
+    async def until_done(self, faults: int) -> None:
         """Wait until so many commits met what was planned for them."""
-        async with asyncio.timeout(within_s), self._changed:
+        async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: self.done.total() >= faults)
 
     async def note(self, fault: str) -> None:

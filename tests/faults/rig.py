@@ -12,6 +12,7 @@ from time import perf_counter
 import aiohttp
 
 from pedro_ledger.embedded import SUPERUSER
+from tests.faults import PATIENCE_S
 from tests.faults.books import read_books
 from tests.faults.crowd import HEADERS, Crowd
 from tests.faults.history import read_journals
@@ -102,21 +103,21 @@ class Rig:
         """The status of `/readyz` of any daemon; 0 without an answer."""
         return (await self._readyz())[0]
 
-    async def until_ready(self, within_s: float = 10) -> None:
-        await self._until(lambda status, _: status == 200, within_s)
+    async def until_ready(self) -> None:
+        await self._until(lambda status, _: status == 200)
 
-    async def until_unready(self, reason: str, within_s: float = 10) -> None:
+    async def until_unready(self, reason: str) -> None:
         """Until `/readyz` says 503 for this reason."""
-        await self._until(lambda status, text: status == 503 and reason in text, within_s)
+        await self._until(lambda status, text: status == 503 and reason in text)
 
-    async def _until(self, is_so: Callable[[int, str], bool], within_s: float) -> None:
+    async def _until(self, is_so: Callable[[int, str], bool]) -> None:
         seen: tuple[int, str] = (0, "")
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(PATIENCE_S):
                 while not is_so(*(seen := await self._readyz())):
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise AssertionError(f"/readyz stays at {seen} for {within_s} s") from None
+            raise AssertionError(f"/readyz stays at {seen} for {PATIENCE_S} s") from None
 
     async def _readyz(self) -> tuple[int, str]:
         timeout = aiohttp.ClientTimeout(total=15)

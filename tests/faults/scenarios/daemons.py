@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 from time import perf_counter
 
+from tests.faults import PATIENCE_S
 from tests.faults.crowd import Crowd
 from tests.faults.journal import Ask
 from tests.faults.postgres import kill
@@ -103,7 +104,7 @@ async def daemon_stopped_in_transaction(rig: Rig) -> None:
         async with rig.crowd(users, singles=8, batchers=1, name=f"s{number}") as crowd:
             await crowd.flow(100)
             proxy.on_locks = stop
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 await stopped.wait()
             rig.faults_injected += 1
             rig.daemons[:] = [other]

@@ -5,6 +5,9 @@ import os
 import subprocess
 from pathlib import Path
 
+import asyncpg
+
+from tests.faults import PATIENCE_S
 from tests.faults.postgres import ChildServer, own
 from tests.faults.rig import Rig, scenario
 from tests.support.databases import temporary_folder
@@ -57,7 +60,7 @@ async def data_disk_full(rig: Rig) -> None:
             await crowd.flow(300)
             ballast = _fill(disk)
             rig.faults_injected += 1
-            await rig.until_unready("DiskFullError", within_s=30)
+            await rig.until_unready("DiskFullError")
             await _until_told(crowd.statuses)
             ballast.unlink()
             await crowd.flow(500)
@@ -66,7 +69,8 @@ async def data_disk_full(rig: Rig) -> None:
 
 @scenario(WELL_AGAIN, needs=cannot_mount)
 async def wal_disk_full(rig: Rig) -> None:
-    """The server panics then, and cannot come back before there is room; then it is started again, as an operator would."""
+    """The server panics then. Without room it gives up, or goes on trying; with room it is started again if need be, as an
+    operator would."""
     disk = _small_disk(rig, "disk", 160)
     small = {"min_wal_size": "32MB", "max_wal_size": "48MB", "wal_recycle": "off"}
     server = await rig.server(settings=small, wal=disk / "wal")
@@ -75,10 +79,11 @@ async def wal_disk_full(rig: Rig) -> None:
     async with rig.crowd(users) as crowd:
         for _ in range(rig.times(1)):
             await crowd.flow(300)
+            panics = server.panics()
             ballast = _fill(disk)
             rig.faults_injected += 1
-            await _switch_wal(server)
-            await rig.until_unready("the database does not answer", within_s=30)
+            await _switch_wal_until(server, panics + 1)
+            await rig.until_unready("the database does not answer")
             await _until_told(crowd.statuses)
             ballast.unlink()
             await server.revive()
@@ -86,19 +91,19 @@ async def wal_disk_full(rig: Rig) -> None:
             await rig.until_ready()
 
 
-async def _switch_wal(server: ChildServer) -> None:
-    """Ask for the next segment of the WAL, until the server is down for want of it."""
-    async with asyncio.timeout(30):
-        while server.is_running:
+async def _switch_wal_until(server: ChildServer, panics: int) -> None:
+    """Ask for the next segment of the WAL, until the server has no room for it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while server.panics() < panics:
             try:
                 await server.execute("SELECT pg_logical_emit_message(true, 'trial', 'x')", "SELECT pg_switch_wal()")
-            except Exception:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.sleep(0.1)
 
 
 async def _until_told(statuses: dict[tuple[int, str | None], int]) -> None:
     """Until more callers have been told 503."""
     before = statuses.get((503, "unavailable"), 0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while statuses.get((503, "unavailable"), 0) <= before:
             await asyncio.sleep(0.05)
