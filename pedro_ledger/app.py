@@ -155,8 +155,8 @@ class Daemon:
         engine.start()
         reader = await open_reader(databases, settings, stack, metrics)
         folder = Folder(databases.primary, interval_s=settings.reports_fold_s, on_step=metrics.folded)
-        webhooks = make_webhooks(databases.primary, engine, settings)
-        sealing = [Sealer.of(settings, databases.direct).run] if settings.checkpoint_every_s else []
+        webhooks = make_webhooks(databases.primary, engine, settings, metrics)
+        sealing = [Sealer.of(settings, databases.direct, metrics.checkpoint).run] if settings.checkpoint_every_s else []
         working = (catalog.run, purger.run, watch.run, folder.run, reader.run, partitions.run, webhooks.run)
         for run in (*working, *sealing):
             task = asyncio.create_task(run(), name=run.__qualname__)
@@ -225,7 +225,7 @@ def customers_of(settings: Settings) -> CustomerTokens | None:
     )
 
 
-def make_webhooks(database: Database, engine: Engine, settings: Settings) -> Webhooks:
+def make_webhooks(database: Database, engine: Engine, settings: Settings, metrics: Metrics) -> Webhooks:
     """What takes the providers' events, with the secrets of the settings."""
     secrets_text, tokens_text = (
         "" if given is None else given.get_secret_value()
@@ -238,6 +238,7 @@ def make_webhooks(database: Database, engine: Engine, settings: Settings) -> Web
         clerk_secrets=svix_secrets(secrets_text),
         asaas_tokens=asaas_tokens(tokens_text),
         kept_days=settings.webhooks_kept_days,
+        on_answer=metrics.webhook,
     )
 
 

@@ -1,7 +1,8 @@
 """Every metric, declared in one place. Base units; no label ever carries a user, a key or anything else without bound."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import generate_latest
@@ -12,6 +13,9 @@ from pedro_ledger import __version__
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+PROVIDERS = ("clerk", "asaas")
+WEBHOOK_OUTCOMES = ("applied", "pending", "stale", "ignored", "rejected", "repeat", "not_genuine")
+CHECKPOINT_OUTCOMES = ("made", "not_due", "unavailable", "refused")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -21,10 +25,13 @@ class Tally(Collector):
     The daemon has one thread, so a lock around each addition would cost more than the addition and protect nothing.
     """
 
-    def __init__(self, name: str, documentation: str, labels: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, documentation: str, labels: tuple[str, ...], from_zero: Iterable[tuple[str, ...]] = ()
+    ) -> None:
         self._family = (name, documentation)
         self._labels = labels
-        self.counts: dict[tuple[object, ...], int] = {}
+        self.counts: dict[tuple[object, ...], int] = dict.fromkeys(from_zero, 0)
+        """Those of `from_zero` are scraped before they happen: an alert sees the first one as an increase."""
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """The family as it stands."""
@@ -45,6 +52,17 @@ class Metrics:
         self._http = Tally("pedro_ledger_http_requests", "HTTP requests answered.", ("method", "route", "status"))
         registry.register(self._operations)
         registry.register(self._http)
+        self._webhooks = Tally(
+            "pedro_ledger_webhooks",
+            "Deliveries of webhooks answered.",
+            ("provider", "outcome"),
+            product(PROVIDERS, WEBHOOK_OUTCOMES),
+        )
+        registry.register(self._webhooks)
+        self._checkpoints = Tally(
+            "pedro_ledger_checkpoints", "Turns to seal the ledger.", ("outcome",), product(CHECKPOINT_OUTCOMES)
+        )
+        registry.register(self._checkpoints)
         self._decide_seconds = Histogram(
             "pedro_ledger_decide_seconds",
             "Deciding the operations of one batch.",
@@ -130,6 +148,14 @@ class Metrics:
         """One operation was answered."""
         counts, labels = self._operations.counts, (kind, outcome)
         counts[labels] = counts.get(labels, 0) + 1
+
+    def webhook(self, provider: str, outcome: str) -> None:
+        """A delivery was answered: what became of it, `repeat`, or `not_genuine`."""
+        self._webhooks.counts[provider, outcome] += 1
+
+    def checkpoint(self, outcome: str) -> None:
+        """A turn to seal ended: `made`, `not_due`, `unavailable`, or `refused` to sign."""
+        self._checkpoints.counts[outcome,] += 1
 
     def batch(self, units: int, operations: int, seconds: float) -> None:
         """One batch came back from the store."""

@@ -1,6 +1,7 @@
 """Making checkpoints: all accounts of one snapshot under one signed root, in the file and in the database."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,28 +26,42 @@ log = structlog.get_logger(__name__)
 class Sealer:
     """One turn is `seal`; `run` takes a turn every `every_s` seconds, on whichever replica comes first."""
 
-    def __init__(self, database: Database, signer: Signer, file: Path, *, every_s: float = 0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        signer: Signer,
+        file: Path,
+        *,
+        every_s: float = 0,
+        on_turn: Callable[[str], None] = lambda outcome: None,
+    ) -> None:
         self._database = database
         self._signer = signer
         self._file = file
         self._every_s = every_s
+        self._on_turn = on_turn
 
     @classmethod
-    def of(cls, settings: Settings, database: Database) -> "Sealer":
+    def of(
+        cls, settings: Settings, database: Database, on_turn: Callable[[str], None] = lambda outcome: None
+    ) -> "Sealer":
         """The sealer of these settings. Raises `CheckpointError` where there is no key."""
         signer = load_key(key_file_of(settings))
-        return cls(database, signer, file_of(settings), every_s=settings.checkpoint_every_s)
+        return cls(database, signer, file_of(settings), every_s=settings.checkpoint_every_s, on_turn=on_turn)
 
     async def run(self) -> None:
         """Seal until cancelled."""
         while True:
             try:
                 made = await self.seal(unless_younger_s=self._every_s - EARLY_S)
+                self._on_turn("not_due" if made is None else "made")
                 if made is not None:
                     log.info("checkpoint", number=made.number, accounts=made.accounts, root=made.root.hex())
             except Unavailable as error:
+                self._on_turn("unavailable")
                 log.warning("checkpoint_not_made", reason=error.facts.get("reason"))
             except CheckpointError as error:
+                self._on_turn("refused")
                 log.error("checkpoint_not_made", reason=str(error))
             await asyncio.sleep(self._every_s)
 

@@ -1,6 +1,7 @@
 """Takes deliveries to their end: genuine, applied once, and the plan's credits with the user."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
 from time import time
@@ -42,6 +43,7 @@ class Webhooks:
         clerk_secrets: tuple[bytes, ...],
         asaas_tokens: tuple[bytes, ...],
         kept_days: int,
+        on_answer: Callable[[str, str], None],
     ) -> None:
         self._store = store
         self._periods = periods
@@ -49,12 +51,13 @@ class Webhooks:
         self._clerk_secrets = clerk_secrets
         self._asaas_tokens = asaas_tokens
         self._kept_days = kept_days
+        self._on_answer = on_answer
 
     def check_asaas(self, token: str) -> None:
         """Raises `NotGenuine` for a wrong token, before anything else of the request is looked at; `NotConfigured`."""
         if not self._asaas_tokens:
             raise NotConfigured("PEDRO_ASAAS_WEBHOOK_TOKENS is not set.")
-        verify_token(self._asaas_tokens, token)
+        self._require(asaas.PROVIDER, lambda: verify_token(self._asaas_tokens, token))
 
     async def take_asaas(self, body: bytes) -> Taken:
         """Take an event whose token was checked. Raises `Unavailable` when it should be sent again."""
@@ -64,7 +67,9 @@ class Webhooks:
         """Take an event. Raises `NotGenuine`, `NotConfigured`, and `Unavailable` when it should be sent again."""
         if not self._clerk_secrets:
             raise NotConfigured("PEDRO_CLERK_WEBHOOK_SECRETS is not set.")
-        verify_svix(self._clerk_secrets, event_id, timestamp, signatures, body, time())
+        self._require(
+            clerk.PROVIDER, lambda: verify_svix(self._clerk_secrets, event_id, timestamp, signatures, body, time())
+        )
         return await self._take(_read(clerk.PROVIDER, event_id, body, datetime.now(UTC)))
 
     async def run(self) -> None:
@@ -91,11 +96,19 @@ class Webhooks:
         for period in await self._periods.owed(None, PAGE):
             await self._settle(period)
 
+    def _require(self, provider: str, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except NotGenuine:
+            self._on_answer(provider, "not_genuine")
+            raise
+
     async def _take(self, delivery: Delivery) -> Taken:
         taken = await self._apply(delivery)
         if taken.is_new_user and isinstance(delivery.effect, UserSeen):
             await self._store.hasten(delivery.effect.clerk_id)
             await self.turn()
+        self._on_answer(delivery.provider, "repeat" if taken.is_repeat else taken.state.value)
         told = log.warning if taken.state is State.REJECTED else log.info
         told(
             "webhook_taken", provider=delivery.provider, event_id=delivery.event_id, event_type=delivery.event_type,

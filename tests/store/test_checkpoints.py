@@ -274,6 +274,11 @@ async def test_checkpoints_are_append_only(api: Api, sealer: Sealer, connection:
             await connection.execute(statement)
 
 
+async def turns(api: Api, outcome: str) -> float:
+    exposed = (await api.get("/metrics", auth=None)).body.decode()
+    return float(exposed.partition(f'pedro_ledger_checkpoints_total{{outcome="{outcome}"}} ')[2].split()[0])
+
+
 async def test_the_daemon_seals_by_itself(database_url: str, tmp_path: Path, signer: Signer) -> None:
     file = tmp_path / "checkpoints.ndjson"
     settings = settings_for(
@@ -284,6 +289,12 @@ async def test_the_daemon_seals_by_itself(database_url: str, tmp_path: Path, sig
         while (await api.get(f"/v1/entries/{entry}/proof")).status != 200:
             await asyncio.sleep(0.05)
         while len(read_log(file)) < 2:
+            await asyncio.sleep(0.05)
+        assert await turns(api, "made") >= 2
+        assert await turns(api, "refused") == 0
+        with file.open("a") as log:
+            log.write("{}\n")  # as if the database had been rolled back
+        while not await turns(api, "refused"):
             await asyncio.sleep(0.05)
 
 

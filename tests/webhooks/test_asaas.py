@@ -1,12 +1,15 @@
 """What Asaas delivers, to a real daemon over HTTP."""
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from pedro_ledger.metrics import WEBHOOK_OUTCOMES
 from pedro_ledger.store.database import Connection
+from pedro_ledger.store.webhooks import State
 from tests.support.client import Api
 from tests.support.webhooks import OLD_TOKEN, asaas, asaas_payment, asaas_subscription, clerk, clerk_user
 
@@ -194,6 +197,21 @@ async def test_users_and_plans_go_by_several_names(hooked: Api, plans: None, ref
     plan = {} if "|" in reference else {"description": "Pro"}
     await deliver(hooked, paid(reference=reference.format(id=user), **plan))
     assert await hooked.balance(user) == 1100
+
+
+async def test_what_became_of_deliveries_is_counted(hooked: Api, plans: None) -> None:
+    assert set(WEBHOOK_OUTCOMES) == {*State, "repeat", "not_genuine"}
+    await payer(hooked)
+    event = paid()
+    for token in ("wrong", OLD_TOKEN, OLD_TOKEN):
+        await asaas(hooked, event, token)
+    await asaas(hooked, paid() | {"event": "PAYMENT_VIEWED"}, OLD_TOKEN)
+    counted = re.findall(
+        r'^pedro_ledger_webhooks_total\{outcome="(\w+)",provider="asaas"\} ([1-9].*)$',
+        (await hooked.get("/metrics", auth=None)).body.decode(),
+        re.MULTILINE,
+    )
+    assert sorted(counted) == [("applied", "1.0"), ("ignored", "1.0"), ("not_genuine", "1.0"), ("repeat", "1.0")]
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "ünï"])
