@@ -17,6 +17,7 @@ from pedro_ledger import __version__
 from pedro_ledger.api.auth import KeyRing
 from pedro_ledger.api.context import AppTables, Context
 from pedro_ledger.api.key_watch import KeyWatch
+from pedro_ledger.api.listener import Listener
 from pedro_ledger.api.rate_limits import rate_limits
 from pedro_ledger.api.server import make_server
 from pedro_ledger.api.session_tokens import CustomerTokens
@@ -197,22 +198,20 @@ class Daemon:
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.shutdown_grace_s)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
         try:
-            await site.start()
+            listener = await Listener.open(server, settings.host, settings.port)
         except OSError as error:
             raise ListenError(
                 f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}): set PEDRO_HOST and PEDRO_PORT."
             ) from None
-        port = runner.addresses[0][1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
 
         async def turn_away() -> None:
             context.engine.is_draining = True
-            await site.stop()
+            await listener.close()
 
         stack.push_async_callback(turn_away)
-        return f"http://{host}:{port}"
+        return f"http://{host}:{listener.port}"
 
 
 def customers_of(settings: Settings) -> CustomerTokens | None:

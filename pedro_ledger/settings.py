@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         300, ge=1, le=86_400, description="An account that nobody touches for this long leaves memory."
     )
     batch_operations_max: int = Field(2000, ge=1, le=10_000, description="Operations that one commit writes at most.")
-    unit_operations_max: int = Field(500, ge=1, le=10_000, description="Operations of one user in one commit at most.")
+    unit_operations_max: int = Field(256, ge=1, le=10_000, description="Operations of one user in one commit at most.")
     commit_lanes: int = Field(1, ge=1, le=16, description="Commits under way at once.")
     operation_timeout_s: float = Field(10, gt=0, le=300, description="An operation has an answer within this time.")
     commit_timeout_s: float = Field(

@@ -7,8 +7,9 @@ and our route table already says all that they would have to be told.
 import asyncio
 import re
 from itertools import count
+from random import random
 from secrets import token_hex
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
@@ -20,7 +21,7 @@ from pedro_ledger.api.problems import Problem, internal_error, problem_of, probl
 from pedro_ledger.api.requests import Request
 from pedro_ledger.api.router import Router
 from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
-from pedro_ledger.ledger.errors import LedgerError
+from pedro_ledger.ledger.errors import LedgerError, Overloaded
 from pedro_ledger.logs import request_id as current_request_id
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,9 @@ KEEP_ALIVE_S = 75.0
 _TOO_MANY_CONNECTIONS = raw_answer(
     Problem(503, "overloaded", "Too much is waiting", "Too many connections are open. Keep some alive and reuse them.")
 )
+HELD_S = 0.5
+"""How long an operation that was turned away waits for its answer, half more or less, so that those who ask again at once, as floods
+do, cost the others little. They are told to come back after longer than that."""
 LINGER_S = 1.0
 """How long the rest of a refused body is read, so that its sender gets to see the answer."""
 
@@ -87,6 +91,8 @@ class Door:
             response = render(problem)
         except LedgerError as error:
             response = render(problem_of(error))
+            if isinstance(error, Overloaded):
+                await asyncio.sleep(HELD_S * (0.5 + random()))  # noqa: S311 - spreads them
         except web.HTTPException as error:
             response = render(problem_of_aiohttp(error))
         except Exception:
@@ -135,8 +141,8 @@ class _Connection(web.RequestHandler):
         server = self._manager
         assert isinstance(server, _Server), "our server makes our connections"
         if len(server._connections) > server.connections_max:
-            assert isinstance(transport, asyncio.Transport), "HTTP runs over streams"
-            transport.write(_TOO_MANY_CONNECTIONS)
+            stream = cast(asyncio.Transport, transport)  # uvloop's are of no class of asyncio's
+            stream.write(_TOO_MANY_CONNECTIONS)
             self.force_close()
 
     def handle_error(

@@ -17,6 +17,9 @@ BALANCED_FROM = 32
 FAIR_FROM = 16
 """An actor may put so many operations into a batch whoever else waits; beyond them it gets no more than its share of the batch,
 so that a user who floods fills neither the batch nor the time of the others."""
+CROWD_KEPT = 0.75
+"""Of the crowd that one batch saw, for the next: who was just answered asks again soon, and must not meet a batch that one user
+filled meanwhile."""
 RETRY_FIRST_S = 0.02
 RETRY_LONGEST_S = 1.0
 FAILURE_TOLD_S = 5.0
@@ -52,6 +55,8 @@ class GroupCommitter:
         self._on_idle = on_idle
         self._in_flight = in_flight
         self._operations_last = 0
+        self._crowd = 0.0
+        """How many actors share the batches lately."""
         self._batch_operations_max = batch_operations_max
         self._unit_operations_max = unit_operations_max
         self._line: deque[UserActor] = deque()
@@ -96,7 +101,8 @@ class GroupCommitter:
         started = perf_counter()
         now_ms, turns = self._clock(), list[Turn]()
         room = most = self._operations_at_most()
-        share = min(max(FAIR_FROM, room // max(1, len(self._line))), self._unit_operations_max)
+        crowd = max(len(self._line), self._crowd)
+        share = min(max(FAIR_FROM, int(room / max(1, crowd))), self._unit_operations_max)
         while self._line and room > 0:
             actor = self._line.popleft()
             unit = actor.take_unit(now_ms, self.facts, min(room, share))
@@ -109,6 +115,7 @@ class GroupCommitter:
         if turns:
             self._meter.decided(most - room, perf_counter() - started)
         self._operations_last = most - room
+        self._crowd = max(len(turns), self._crowd * CROWD_KEPT)
         return turns
 
     def _operations_at_most(self) -> int:

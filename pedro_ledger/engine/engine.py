@@ -34,7 +34,7 @@ class EngineLimits:
         accounts_resident_max: int = 100_000,
         account_idle_s: float = 300,
         batch_operations_max: int = 2_000,
-        unit_operations_max: int = 500,
+        unit_operations_max: int = 256,
         commit_lanes: int = 1,
         operation_timeout_s: float = 10,
     ) -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import Counter
+from time import monotonic
 
+from pedro_ledger.api.server import HELD_S
 from pedro_ledger.app import Daemon
 from pedro_ledger.store.database import Connection
 from tests.conftest import settings_for
 from tests.support.client import Api
+from tests.support.processes import served
 
 
 async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
@@ -30,7 +33,9 @@ async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
             assert (ready.status, ready.headers["Retry-After"]) == (503, "1")
             waiting += [asyncio.create_task(api.deduct(user, 1)) for user in users[14:16]]
             await in_flight(16)
+            asked_at = monotonic()
             refused = await api.deduct(users[16], 1)
+            assert monotonic() - asked_at > HELD_S / 2.1, "who asks again at once is slowed down"
             assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
             waiting.append(asyncio.create_task(api.refund(users[0], entryId=spent)))
             waiting += [asyncio.create_task(api.grant(user, 1)) for user in users[:3]]
@@ -44,8 +49,9 @@ async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
 
 
 async def test_one_connection_too_many_is_told_so(database_url: str) -> None:
-    async with Daemon(settings_for(database_url, connections_max=3)).started() as running:
-        host, _, port = running.address.removeprefix("http://").partition(":")
+    """On uvloop, as served."""
+    async with served(DATABASE_URL=database_url, PEDRO_CONNECTIONS_MAX="3") as daemon:
+        host, _, port = daemon.address.removeprefix("http://").partition(":")
         streams = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
         request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
         for reader, writer in streams:
