@@ -16,7 +16,7 @@ from pedro_ledger.store.dsn import parse_database_url
 from pedro_ledger.store.migrations import migrate
 from pedro_ledger.store.replica import Reader
 from pedro_ledger.store.reports import ReportReader, spans
-from pedro_ledger.store.rollups import LOCK_KEY, Folder
+from pedro_ledger.store.rollups import LOCK_KEY, Folder, Step
 from tests.support.ledgers import Line, append, make_user
 from tests.support.rawreports import assert_equal_to_raw
 
@@ -139,8 +139,8 @@ async def test_reports_hold_while_many_write_and_several_fold(database: Database
     async def fold() -> None:
         nonlocal folded
         while not done.is_set():
-            moved = await Folder(database, interval_s=1).step()
-            folded += moved
+            step = await Folder(database, interval_s=1).step()
+            folded += step.changes
 
     async def look() -> None:
         while not done.is_set():
@@ -162,8 +162,8 @@ async def test_one_replica_folds_at_a_time(connection: Connection, folder: Folde
     await make_user(connection, "u")
     async with other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY)
-        assert await folder.step() == 0
-    assert await folder.step() > 0
+        assert await folder.step() == Step(0, is_full=False)
+    assert (await folder.step()).changes > 0
 
 
 async def test_a_step_is_bounded(
@@ -175,8 +175,29 @@ async def test_a_step_is_bounded(
         await append(connection, "u", [Line("grant", 4, START), *[Line("deduct", -1, START, "AI_TEXT_CHAT")] * 3])
     monkeypatch.setattr("pedro_ledger.store.rollups.STEP_USES", 7)
     monkeypatch.setattr("pedro_ledger.store.rollups.STEP_ROWS", 1)
-    assert await folder.step() == 7 + 1
+    assert await folder.step() == Step(7 + 1, is_full=True)
     await assert_equal_to_raw(connection)
+    await folder.fold()
+    assert await connection.fetchval("SELECT count(*) FROM pedro_ledger.usage_pending") == 0
+
+
+async def test_folding_ends_while_others_write(connection: Connection, database: Database) -> None:
+    """Not with an empty queue: there is none then, and small steps cost most."""
+
+    class Beside(Folder):
+        steps = 0
+
+        async def step(self) -> Step:
+            self.steps += 1
+            await append(connection, "u", [Line("deduct", -1, START, "AI_TEXT_CHAT")])
+            return await super().step()
+
+    await make_user(connection, "u")
+    await append(connection, "u", [Line("grant", 50, START)])
+    folder = Beside(database, interval_s=1)
+    async with asyncio.timeout(20):
+        await folder.fold()
+    assert folder.steps == 1
 
 
 async def test_what_the_app_recorded_before_the_ledger_came_is_reported(prisma_database_url: str) -> None:
