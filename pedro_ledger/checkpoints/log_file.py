@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pedro_ledger.checkpoints.errors import CheckpointError
+from pedro_ledger.durable import sync
 
 
 class LogFile:
@@ -47,7 +48,7 @@ def opened_log(file: Path) -> Iterator[LogFile]:
         raise CheckpointError(f"cannot open {file}: {error.strerror}; set PEDRO_CHECKPOINT_FILE") from None
     try:
         if is_new:
-            _sync_folder(file.parent)
+            sync(file.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield LogFile(descriptor, file)
     finally:
@@ -68,11 +69,3 @@ def lines_of(content: bytes, file: Path) -> list[str]:
         return content.decode().removesuffix("\n").split("\n") if content else []
     except UnicodeDecodeError:
         raise CheckpointError(f"{file} is not a file of checkpoints") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

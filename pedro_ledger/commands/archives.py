@@ -10,6 +10,7 @@ import typer
 
 from pedro_ledger.commands import verify
 from pedro_ledger.databases import open_databases
+from pedro_ledger.durable import sync
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.archives import Archive, ArchiveError, make_archive, restore_archive
 from pedro_ledger.store.database import Database
@@ -47,9 +48,9 @@ async def write_archive(database: Database, file: Path) -> Archive:
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         archive = await make_archive(database, fresh)
-        await asyncio.to_thread(_sync, fresh)
+        await asyncio.to_thread(sync, fresh)
         fresh.rename(file)
-        await asyncio.to_thread(_sync, file.parent)
+        await asyncio.to_thread(sync, file.parent)
     finally:
         fresh.unlink(missing_ok=True)
     return archive
@@ -80,11 +81,3 @@ def _check_target(file: Path, *, replace: bool) -> None:
         raise ArchiveError(f"The folder {file.parent} cannot be written: name a file in another.")
     if file.is_dir() or (file.exists() and not replace):
         raise ArchiveError(f"{file} exists: name another file, or say --replace.")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
