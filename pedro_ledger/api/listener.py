@@ -5,6 +5,7 @@ newcomers then stand in the backlog, one behind the other, for seconds (`python 
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ TAKEN_AT_ONCE = 256
 """In one turn, so that those who are connected get theirs."""
 PAUSE_S = 1.0
 """After the process or the system has run out of files or memory: what is connected must end first."""
+_NOT_OURS = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 log = structlog.get_logger(__name__)
 
 
@@ -33,14 +35,25 @@ class Listener:
 
     @classmethod
     async def open(cls, make_protocol: Callable[[], asyncio.Protocol], host: str, port: int) -> "Listener":
-        """Listen on every address of `host`; a `port` of 0 becomes a free one. Raises `OSError` where it cannot."""
+        """Listen on every address of `host` that this machine has; a `port` of 0 becomes a free one.
+
+        Raises `OSError` where it cannot: `localhost` names an IPv6 address also where there is no IPv6.
+        """
         found = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         sockets: list[socket.socket] = []
+        absent: OSError | None = None
         try:
             for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-                sockets.append(_bound(family, address))
+                try:
+                    sockets.append(_bound(family, address))
+                except OSError as error:
+                    if error.errno not in _NOT_OURS:
+                        raise
+                    absent = error
+            if not sockets and absent is not None:
+                raise absent
         except OSError:
             for bound in sockets:
                 bound.close()

@@ -49,9 +49,8 @@ class Limiter:
         after = done_at + self._interval_s
         early_s = after - now - self._tolerance_s
         allowed = early_s <= 1e-9  # sums of intervals are not exact
-        self._done_at[caller] = (
-            after if allowed else done_at
-        )  # put last: the first of the dictionary called longest ago
+        # Put last: the first of the dictionary is the one who called longest ago.
+        self._done_at[caller] = after if allowed else done_at
         if len(self._done_at) > self._known_max:
             del self._done_at[next(iter(self._done_at))]
         ahead_s = self._done_at[caller] - now

@@ -117,6 +117,23 @@ async def test_every_address_of_the_host_is_listened_on(monkeypatch: pytest.Monk
     await door.close()
 
 
+async def test_an_address_that_this_machine_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`localhost` names ::1 also in containers without IPv6; 192.0.2.1 is nobody's (RFC 5737)."""
+    hosts = {"half": ["192.0.2.1", "127.0.0.1"], "gone": ["192.0.2.1"]}
+
+    async def resolve(host: str, port: int, **hints: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in hosts[host]]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    door = await Listener.open(Greeter, "half", 0)
+    with socket.socket() as caller:
+        await asyncio.to_thread(caller.connect, ("127.0.0.1", door.port))
+        assert await asyncio.to_thread(caller.recv, 9) == b"hello"
+    await door.close()
+    with pytest.raises(OSError, match="Cannot assign requested address"):
+        await Listener.open(Greeter, "gone", 0)
+
+
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 async def test_ipv6() -> None:
     door = await Listener.open(Greeter, "::1", 0)
