@@ -30,7 +30,7 @@ bench: $(READY) ## Measure; see pedro-ledger bench --help
 	$(BIN)/pedro-ledger bench
 
 soak: $(READY) ## Break everything for MINUTES (10), and judge; ARGS="--help" tells more
-	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) $(ARGS)
+	$(BIN)/python -m tests.system.faults.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 lock: ## Renew requirements.lock (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -1,6 +1,6 @@
 """Lets `python -m pedro_ledger` stand for `pedro-ledger`."""
 
-from pedro_ledger.cli import main
+from pedro_ledger.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from pedro_ledger.webhooks.signatures import asaas_tokens, svix_secrets
+from pedro_ledger.billing.signatures import asaas_tokens, svix_secrets
 
 PREFIX = "PEDRO_"
 UNPREFIXED = ("database_url", "direct_url", "database_replica_url")

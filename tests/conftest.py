@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 
-from pedro_ledger.app import Daemon
+from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.database import Connection, Database
-from pedro_ledger.store.dsn import parse_database_url
 from tests.support.client import API_KEY, Api
 from tests.support.databases import TestServer, running_server
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pedro_ledger.settings import Settings, SettingsError, environment_name, load_settings, settings_table
+from tests.support.places import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +65,7 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path: Path, text: str, told:
 
 
 def test_the_example_has_every_setting_with_its_default() -> None:
-    example = (Path(__file__).parent.parent / "config" / "pedro-ledger.toml").read_text()
+    example = (ROOT / "config" / "pedro-ledger.toml").read_text()
     for name, field in Settings.model_fields.items():
         assert f"# {field.description}\n# {name} = " in example, name
     assert len(settings_table()) == len(Settings.model_fields)

@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from pedro_ledger.api.bodies import invalid_query, refuse_unstorable
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.paging import cursor_of
-from pedro_ledger.api.problems import Problem
-from pedro_ledger.api.rendering import json_response, page, time_text
-from pedro_ledger.api.requests import Request
-from pedro_ledger.api.schemas import Body
+from pedro_ledger.api.http.paging import cursor_of
+from pedro_ledger.api.http.problems import Problem
+from pedro_ledger.api.http.reading import invalid_query, refuse_unstorable
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.responses import json_response, page, time_text
+from pedro_ledger.api.schemas.requests import Body
 
 AppRow = Mapping[str, Any]
 

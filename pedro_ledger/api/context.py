@@ -2,28 +2,28 @@
 
 from typing import Any
 
-from pedro_ledger.api.auth import KeyRing
-from pedro_ledger.api.bodies import parse_json, read_body
-from pedro_ledger.api.problems import Problem
-from pedro_ledger.api.rate_limits import RateLimits
-from pedro_ledger.api.requests import Request
-from pedro_ledger.api.session_tokens import CustomerTokens
+from pedro_ledger.api.access.api_keys import KeyRing
+from pedro_ledger.api.access.session_tokens import CustomerTokens
+from pedro_ledger.api.http.problems import Problem
+from pedro_ledger.api.http.rate_limits import RateLimits
+from pedro_ledger.api.http.reading import parse_json, read_body
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.ledger.errors import UserNotFound
-from pedro_ledger.metrics import Metrics
-from pedro_ledger.store.admin_settings import AdminSettingsStore
-from pedro_ledger.store.catalog import Catalog
-from pedro_ledger.store.database import Database
-from pedro_ledger.store.entries import EntryReader
-from pedro_ledger.store.features import FeatureStore
-from pedro_ledger.store.health import DatabaseHealth
-from pedro_ledger.store.plans import PlanStore
-from pedro_ledger.store.proofs import ProofStore
-from pedro_ledger.store.reports import ReportReader
-from pedro_ledger.store.storage_objects import StorageStore
-from pedro_ledger.store.subscription_events import SubscriptionEventStore
-from pedro_ledger.store.users import UserStore
-from pedro_ledger.webhooks.service import Webhooks
+from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.health import DatabaseHealth
+from pedro_ledger.store.app.admin_settings import AdminSettingsStore
+from pedro_ledger.store.app.features import FeatureStore
+from pedro_ledger.store.app.plans import PlanStore
+from pedro_ledger.store.app.price_refresher import Catalog
+from pedro_ledger.store.app.storage_objects import StorageStore
+from pedro_ledger.store.app.subscription_events import SubscriptionEventStore
+from pedro_ledger.store.app.users import UserStore
+from pedro_ledger.store.journal.statements import EntryReader
+from pedro_ledger.store.proofs.proofs import ProofStore
+from pedro_ledger.store.reports.reader import ReportReader
+from pedro_ledger.telemetry.metrics import Metrics
 
 
 class AppTables:

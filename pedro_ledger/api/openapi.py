@@ -7,10 +7,10 @@ from pydantic.json_schema import models_json_schema
 
 from pedro_ledger import __version__
 from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
-from pedro_ledger.api.schemas import BatchDeduct, BatchGrant, BatchRefund
+from pedro_ledger.api.schemas.requests import BatchDeduct, BatchGrant, BatchRefund
 from pedro_ledger.ledger.account import CREDITS_MAX
 from pedro_ledger.reports.catalogue import REPORTS
-from pedro_ledger.reports.forms import TYPES
+from pedro_ledger.reports.formats import TYPES
 
 _REF = "#/components/schemas/"
 _TEXT: dict[str, Any] = {"type": "string"}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from pedro_ledger.api.problems import Problem
+from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.routes import Route
 
 

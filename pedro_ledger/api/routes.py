@@ -5,25 +5,16 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from pedro_ledger.api import (
-    admin,
-    books,
-    credits,
-    docs,
-    features,
-    operating,
-    plans,
-    proofs,
-    reports,
-    storage,
-    subscription_events,
-    users,
-    webhooks,
-)
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.requests import Request
-from pedro_ledger.api.schemas import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
-from pedro_ledger.api.schemas_app import (
+from pedro_ledger.api.endpoints import admin_settings as admin
+from pedro_ledger.api.endpoints import credits, features, plans, proofs, reports, subscription_events, users, webhooks
+from pedro_ledger.api.endpoints import pages as docs
+from pedro_ledger.api.endpoints import probes as operating
+from pedro_ledger.api.endpoints import statements as books
+from pedro_ledger.api.endpoints import storage_objects as storage
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.scopes import PUBLIC, Access, Scope
+from pedro_ledger.api.schemas.app_requests import (
     FeatureBody,
     FeatureChange,
     PlanBody,
@@ -32,7 +23,7 @@ from pedro_ledger.api.schemas_app import (
     StorageBody,
     SubscriptionEventBody,
 )
-from pedro_ledger.api.scopes import PUBLIC, Access, Scope
+from pedro_ledger.api.schemas.requests import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
 
 Handler = Callable[[Request, Context], Awaitable[web.Response]]
 __all__ = ["PUBLIC", "ROUTES", "Handler", "Route", "Scope"]

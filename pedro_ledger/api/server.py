@@ -14,15 +14,15 @@ from typing import Any, cast
 import structlog
 from aiohttp import web
 
-from pedro_ledger.api.auth import Caller, Scope, bearer
+from pedro_ledger.api.access.api_keys import Caller, Scope, bearer
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.customers import looks_like_a_token, only_their_own
-from pedro_ledger.api.problems import Problem, internal_error, problem_of, problem_of_aiohttp, raw_answer, render
-from pedro_ledger.api.requests import Request
+from pedro_ledger.api.http.problems import Problem, internal_error, problem_of, problem_of_aiohttp, raw_answer, render
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.ownership import looks_like_a_token, only_their_own
 from pedro_ledger.api.router import Router
 from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
 from pedro_ledger.ledger.errors import LedgerError, Overloaded
-from pedro_ledger.logs import request_id as current_request_id
+from pedro_ledger.telemetry.logs import request_id as current_request_id
 
 log = structlog.get_logger(__name__)
 

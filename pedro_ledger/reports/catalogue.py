@@ -5,7 +5,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
-from pedro_ledger.store.reports import ReportReader
+from pedro_ledger.store.reports.reader import ReportReader
 
 ReportRow = dict[str, Any]
 

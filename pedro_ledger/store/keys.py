@@ -8,8 +8,8 @@ from typing import NamedTuple
 import asyncpg
 
 from pedro_ledger.ledger.ids import encode_base32
-from pedro_ledger.store.database import Connection, Database
-from pedro_ledger.store.sqlfiles import SqlFiles
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.queries import SqlFiles
 
 _SQL = SqlFiles("keys")
 

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from pedro_ledger.api.auth import Caller, KeyRing, Scope
-from pedro_ledger.api.problems import STATUS_BY_CODE
+from pedro_ledger.api.access.api_keys import Caller, KeyRing, Scope
+from pedro_ledger.api.http.problems import STATUS_BY_CODE
 from pedro_ledger.ledger import errors
 from tests.support.client import API_KEY, Api
 
@@ -17,7 +17,7 @@ from tests.support.client import API_KEY, Api
     "auth", ["Bearer", "Bearer ", "Bearer wrong", f"Basic {API_KEY}", f"Bearer {API_KEY}x", "Bearer ünï"]
 )
 async def test_what_is_no_valid_key_is_refused(api: Api, auth: str) -> None:
-    """Every route with every kind of key: tests/access/test_matrix.py."""
+    """Every route with every kind of key: tests/system/access/test_matrix.py."""
     reply = await api.get("/v1/users", auth=auth)
     assert (reply.status, reply.code) == (401, "unauthorized")
     assert reply.headers["WWW-Authenticate"].startswith("Bearer")

@@ -5,8 +5,8 @@ from collections import Counter
 from time import monotonic
 
 from pedro_ledger.api.server import HELD_S
-from pedro_ledger.app import Daemon
-from pedro_ledger.store.database import Connection
+from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.postgres.database import Connection
 from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.processes import served

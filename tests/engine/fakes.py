@@ -10,7 +10,7 @@ from pedro_ledger.ledger.account import Account, Loaded, Wanted
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.ledger.operations import Deduct
 from pedro_ledger.ledger.units import APPLIED, Outcome, Unit
-from pedro_ledger.metrics import Metrics
+from pedro_ledger.telemetry.metrics import Metrics
 
 AnyUnit = Unit[Any]
 

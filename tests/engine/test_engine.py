@@ -12,7 +12,7 @@ from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded,
 from pedro_ledger.ledger.ids import account_tag, entry_id
 from pedro_ledger.ledger.operations import Deduct, Grant, Refund
 from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored
-from pedro_ledger.metrics import Metrics
+from pedro_ledger.telemetry.metrics import Metrics
 from tests.engine.fakes import AnyUnit, Store, account, deduct, engine_on
 
 

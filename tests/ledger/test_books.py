@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pedro_ledger.ledger.account import CREDITS_MAX, Account, Original
-from pedro_ledger.ledger.audit import Standing, UserAudit
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.evidence.audit import Standing, UserAudit
 from pedro_ledger.ledger.operations import Adjustment, Deduct, Grant, Operation, Recovery, Refund
 from pedro_ledger.ledger.units import Unit
 

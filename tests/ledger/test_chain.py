@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pedro_ledger.ledger.account import Account
-from pedro_ledger.ledger.audit import Standing, UserAudit
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.evidence.audit import Standing, UserAudit
 from pedro_ledger.ledger.operations import Deduct, Grant, Operation
 from pedro_ledger.ledger.units import Unit
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from pedro_ledger.app import Daemon
-from pedro_ledger.checkpoints.log_file import read_log
-from pedro_ledger.checkpoints.sealing import Sealer
-from pedro_ledger.checkpoints.signing import make_key
-from pedro_ledger.commands.verify import verify
-from pedro_ledger.store.database import Database
-from pedro_ledger.store.dsn import parse_database_url
-from pedro_ledger.store.migrations import migrate
+from pedro_ledger.cli.verify import verify
+from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.url import parse_database_url
+from pedro_ledger.proofs.log_file import read_log
+from pedro_ledger.proofs.sealer import Sealer
+from pedro_ledger.proofs.signing import make_key
+from pedro_ledger.store.schema.migrations import migrate
 from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.databases import TestServer
@@ -39,8 +39,8 @@ async def odd_database_url(server: TestServer) -> AsyncIterator[str]:
 async def test_a_database_that_sorts_as_people_do(
     odd_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pedro_ledger.store.checkpoints.PAGE_LEAVES", 2)
-    monkeypatch.setattr("pedro_ledger.api.proofs.PAGE_LEAVES", 2)
+    monkeypatch.setattr("pedro_ledger.store.proofs.checkpoints.PAGE_LEAVES", 2)
+    monkeypatch.setattr("pedro_ledger.api.endpoints.proofs.PAGE_LEAVES", 2)
     database = Database(parse_database_url(odd_database_url))
     await migrate(database)
     connection = await database.connect()
@@ -61,7 +61,7 @@ async def test_a_database_that_sorts_as_people_do(
         for entry in spent:
             proof = (await api.get(f"/v1/entries/{entry}/proof")).body
             assert root_that_is_signed(proof, signer.public_key) == checkpoint.root
-    monkeypatch.setattr("pedro_ledger.commands.verify.PARALLEL_FROM_ENTRIES", 1)
+    monkeypatch.setattr("pedro_ledger.cli.verify.PARALLEL_FROM_ENTRIES", 1)
     verdict = await verify(database, read_log(tmp_path / "checkpoints.ndjson"), signer.public_key, quiet=True)
     assert verdict.findings == []
     assert sum(report.users for report in verdict.reports) == len(USERS)

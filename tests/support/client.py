@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 
 from pedro_ledger.api.context import Context
-from pedro_ledger.app import Running
+from pedro_ledger.daemon.app import Running
 
 API_KEY = "key-of-the-tests-0123456789"
 _numbers = count(1)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import asyncpg
 
-from pedro_ledger.embedded import EmbeddedPostgres
-from pedro_ledger.store.database import Database
-from pedro_ledger.store.dsn import parse_database_url
-from pedro_ledger.store.migrations import migrate
-from pedro_ledger.store.sqlfiles import sql_folder
+from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.embedded import EmbeddedPostgres
+from pedro_ledger.postgres.queries import sql_folder
+from pedro_ledger.postgres.url import parse_database_url
+from pedro_ledger.store.schema.migrations import migrate
 
 PG_BIN = os.environ.get("PEDRO_TEST_PG_BIN")
 _numbers = count(1)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pedro_ledger.ledger.ids import account_tag, entry_id
-from pedro_ledger.store.database import Connection
+from pedro_ledger.postgres.database import Connection
 
 USAGE_KINDS = ("deduct", "refund", "capture")
 

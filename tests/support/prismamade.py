@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from pedro_ledger.store.database import Connection
+from pedro_ledger.postgres.database import Connection
 
 USERS = """
     INSERT INTO "User" ("id", "clerkId", "email", "name", "createdAt", "updatedAt")

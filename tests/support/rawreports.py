@@ -3,10 +3,10 @@
 from datetime import date
 from typing import Any
 
+from pedro_ledger.postgres.database import Connection
+from pedro_ledger.postgres.replica import Reader
 from pedro_ledger.reports.catalogue import REPORTS, TOP_USERS, Asked
-from pedro_ledger.store.database import Connection
-from pedro_ledger.store.replica import Reader
-from pedro_ledger.store.reports import ReportReader
+from pedro_ledger.store.reports.reader import ReportReader
 
 _USAGE = 'FROM "UsageHistory" WHERE "timestamp" >= $1::date AND "timestamp" < $2::date AND ($3::text IS NULL OR "operationType"::text = $3)'
 _NUMBERS = 'count(*) AS uses, sum("creditsUsed")::bigint AS "creditsUsed"'

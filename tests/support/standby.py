@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pedro_ledger.embedded import EmbeddedPostgres
+from pedro_ledger.postgres.embedded import EmbeddedPostgres
 from tests.support.databases import PG_BIN, TestServer, temporary_folder
 
 

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import asyncpg
 
-from pedro_ledger.store.database import Connection
+from pedro_ledger.postgres.database import Connection
 
 T = TypeVar("T")
 _CALLS = frozenset({"prepare", "bind_execute", "bind_execute_many", "bind", "execute", "query", "copy_in", "copy_out"})

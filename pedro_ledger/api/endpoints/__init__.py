@@ -1,0 +1,1 @@
+"""One module a resource; none knows another."""

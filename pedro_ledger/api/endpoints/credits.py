@@ -1,0 +1,157 @@
+"""The calls that move credits: deduct, refund, grants, one at a time or many in a request."""
+
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from pedro_ledger.api.access.api_keys import Caller, Scope
+from pedro_ledger.api.context import Context
+from pedro_ledger.api.http.problems import Problem, problem_of
+from pedro_ledger.api.http.reading import details_text, idempotency_key, invalid_body, parse, user_ref
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.responses import json_response, receipt_json
+from pedro_ledger.api.schemas.requests import (
+    BatchBody,
+    BatchDeduct,
+    BatchGrant,
+    BatchRefund,
+    DeductBody,
+    GrantBody,
+    RefundBody,
+)
+from pedro_ledger.engine.submission import Answer
+from pedro_ledger.ledger.ids import parse_entry_id
+from pedro_ledger.ledger.operations import Deduct, Grant, Operation, Refund
+
+REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+async def deduct(request: Request, context: Context) -> web.Response:
+    """Take credits from a user."""
+    key = idempotency_key(request)
+    body = parse(DeductBody, await context.json(request))
+    return await _submit(request, context, deduct_of(context, request.caller, key, body))
+
+
+async def refund(request: Request, context: Context) -> web.Response:
+    """Give credits back to a user."""
+    key = idempotency_key(request)
+    body = parse(RefundBody, await context.json(request))
+    return await _submit(request, context, refund_of(context, request.caller, key, body))
+
+
+async def grant(request: Request, context: Context) -> web.Response:
+    """Bring credits in for a user."""
+    key = idempotency_key(request)
+    body = parse(GrantBody, await context.json(request))
+    return await _submit(request, context, grant_of(request.caller, key, body))
+
+
+async def operations(request: Request, context: Context) -> web.Response:
+    """Apply many operations, each with an answer of its own."""
+    body = parse(BatchBody, await context.json(request))
+    results: list[Any] = [None] * len(body.operations)
+    asked: list[tuple[str, Operation]] = []
+    places: list[int] = []
+    for place, raw in enumerate(body.operations):
+        try:
+            user, operation = batch_operation(context, request.caller, raw)
+            if context.limits is not None:
+                context.limits.take_operation(user, context.engine.loop.time())
+            asked.append((user, operation))
+            places.append(place)
+        except Problem as problem:
+            results[place] = {"status": problem.status, "error": problem.body()}
+    for place, answer in zip(places, await context.engine.submit_many(asked), strict=True):
+        results[place] = _result(answer)
+    return json_response({"results": results})
+
+
+def deduct_of(context: Context, caller: Caller, key: str, body: DeductBody) -> Deduct:
+    """The operation that a deduct's body asks for."""
+    context.require_operation_type(body.operationType)
+    return Deduct(key, caller.key_id, body.operationType, body.credits, details_text(body.details))
+
+
+def refund_of(context: Context, caller: Caller, key: str, body: RefundBody) -> Refund:
+    """The operation that a refund's body asks for. Raises the problem 422 when it names neither or both ways to refund."""
+    details = details_text(body.details)
+    if body.entryId is not None:
+        if body.operationType is not None:
+            raise _refund_unclear("operationType", "entryId names the operation already; leave operationType out.")
+        named = parse_entry_id(body.entryId)
+        if named is None:
+            raise Problem(
+                404,
+                "entry_not_found",
+                "No such entry",
+                f"There is no entry {body.entryId}.",
+                entryId=body.entryId,
+            )
+        return Refund(key, caller.key_id, body.entryId, named[1], None, body.credits, details)
+    if body.operationType is None or body.credits is None:
+        missing = "operationType" if body.operationType is None else "credits"
+        raise _refund_unclear(missing, "Send entryId, or operationType and credits to refund without an entry.")
+    context.require_operation_type(body.operationType)
+    return Refund(key, caller.key_id, None, None, body.operationType, body.credits, details)
+
+
+def grant_of(caller: Caller, key: str, body: GrantBody) -> Grant:
+    """The operation that a grant's body asks for."""
+    return Grant(key, caller.key_id, body.credits, body.source, details_text(body.details))
+
+
+def batch_operation(context: Context, caller: Caller, raw: Any) -> tuple[str, Operation]:
+    """The user and the operation of one line of a batch. Raises a problem that concerns this line alone."""
+    kind = raw.get("type") if isinstance(raw, dict) else None
+    try:
+        match kind:
+            case "deduct":
+                line = BatchDeduct.__pydantic_validator__.validate_python(raw)
+                return line.user, deduct_of(context, caller, line.idempotencyKey, line)
+            case "refund":
+                line = BatchRefund.__pydantic_validator__.validate_python(raw)
+                return line.user, refund_of(context, caller, line.idempotencyKey, line)
+            case "grant":
+                caller.require(Scope.ADMIN)
+                line = BatchGrant.__pydantic_validator__.validate_python(raw)
+                return line.user, grant_of(caller, line.idempotencyKey, line)
+            case _:
+                raise Problem(
+                    422,
+                    "invalid_body",
+                    "The body is not acceptable",
+                    "type must be deduct, refund or grant.",
+                    field="type",
+                )
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+async def _submit(request: Request, context: Context, operation: Operation) -> web.Response:
+    answer = await context.engine.submit(user_ref(request), operation)
+    headers = REPLAYED if answer.replayed else None
+    if answer.error is not None:
+        problem = problem_of(answer.error)
+        if headers is not None:
+            problem.headers.update(headers)
+        raise problem
+    assert answer.receipt is not None, "an answer is a receipt or an error"
+    return json_response(receipt_json(answer.receipt), 201, headers)
+
+
+def _result(answer: Answer) -> dict[str, Any]:
+    if answer.receipt is not None:
+        result: dict[str, Any] = {"status": 201, "receipt": receipt_json(answer.receipt)}
+    else:
+        assert answer.error is not None, "an answer is a receipt or an error"
+        problem = problem_of(answer.error)
+        result = {"status": problem.status, "error": problem.body()}
+    if answer.replayed:
+        result["replayed"] = True
+    return result
+
+
+def _refund_unclear(field: str, detail: str) -> Problem:
+    return Problem(422, "invalid_body", "The body is not acceptable", detail, field=field)

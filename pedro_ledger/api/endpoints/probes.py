@@ -1,0 +1,51 @@
+"""What operators and their tools ask: health, readiness, metrics, the description of the API."""
+
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import web
+
+from pedro_ledger.api.context import Context
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.responses import json_response, time_text
+from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.telemetry.metrics import CONTENT_TYPE
+
+log = structlog.get_logger(__name__)
+
+
+async def health(request: Request, context: Context) -> web.Response:
+    """As the app's own health route answered."""
+    try:
+        await context.health.ping()
+    except Unavailable as error:
+        log.warning("unhealthy", reason=error.facts.get("reason"))
+        return json_response({"status": "unhealthy"}, 500)
+    return json_response({"status": "healthy", "timestamp": time_text(datetime.now(UTC))})
+
+
+async def livez(request: Request, context: Context) -> web.Response:
+    """The event loop turns."""
+    return json_response({"status": "live"})
+
+
+async def readyz(request: Request, context: Context) -> web.Response:
+    """Whether to send traffic here, else what is missing."""
+    missing = await context.missing()
+    if missing:
+        return json_response({"status": "not ready", "missing": missing}, 503, {"Retry-After": "1"})
+    return json_response({"status": "ready"})
+
+
+async def metrics(request: Request, context: Context) -> web.Response:
+    """Prometheus text."""
+    context.observe()
+    context.metrics.ready.set(not await context.missing())
+    return web.Response(body=context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def openapi(request: Request, context: Context) -> web.Response:
+    """This API, described in OpenAPI 3.1."""
+    from pedro_ledger.api.openapi import describe  # noqa: PLC0415 - it reads the route table, which names this handler
+
+    return json_response(describe())

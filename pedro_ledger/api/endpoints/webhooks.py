@@ -1,0 +1,46 @@
+"""What Clerk and Asaas deliver. No key: a signature or a token proves where it comes from."""
+
+from aiohttp import web
+
+from pedro_ledger.api.context import Context
+from pedro_ledger.api.http.problems import Problem
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.responses import json_response
+from pedro_ledger.billing.service import NotConfigured, NotGenuine
+from pedro_ledger.store.billing.inbox import Taken
+
+
+async def clerk(request: Request, context: Context) -> web.Response:
+    """Take an event of Clerk, signed as Svix does; each is applied once."""
+    body = await context.body(request)
+    sent = request.headers
+    try:
+        taken = await context.webhooks.take_clerk(
+            sent.get("svix-id", ""), sent.get("svix-timestamp", ""), sent.get("svix-signature", ""), body
+        )
+    except (NotGenuine, NotConfigured) as error:
+        raise refused(error) from None
+    return answer(taken)
+
+
+async def asaas(request: Request, context: Context) -> web.Response:
+    """Take an event of Asaas, with its access token; each is applied once, and the answer is 200 even when nothing follows."""
+    try:
+        context.webhooks.check_asaas(request.headers.get("asaas-access-token", ""))
+    except (NotGenuine, NotConfigured) as error:
+        raise refused(error) from None
+    return answer(await context.webhooks.take_asaas(await context.body(request)))
+
+
+def answer(taken: Taken) -> web.Response:
+    """200, whatever became of the event: sending it again would change nothing."""
+    return json_response({"state": taken.state.value, "repeated": taken.is_repeat})
+
+
+def refused(error: NotGenuine | NotConfigured) -> Problem:
+    """401 for what may come from anybody; 503 where a setting is missing, so that the provider sends it again later."""
+    if isinstance(error, NotGenuine):
+        return Problem(401, error.code, "The delivery is not genuine", str(error))
+    return Problem(
+        503, "webhook_not_configured", "The webhook is not configured", str(error), headers={"Retry-After": "60"}
+    )

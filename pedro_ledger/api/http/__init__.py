@@ -1,0 +1,1 @@
+"""HTTP without the ledger: connections, requests, problems, pages, rate limits."""

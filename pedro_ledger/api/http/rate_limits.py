@@ -1,0 +1,117 @@
+"""Rate limits: so many calls a second, with bursts, for each key and each user.
+
+The generic cell rate algorithm (ITU-T I.371): of each caller one number is kept, the moment at which all it did would have been
+done at the even pace. It needs no timer and no window, and forgets nothing early. Limits are of one replica.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pedro_ledger.api.http.problems import Problem
+
+KNOWN_MAX = 100_000
+"""Callers that are kept in mind. Of more, those who called longest ago start anew."""
+
+
+class Pace(NamedTuple):
+    """How often: `per_s` calls a second for ever, and `burst` of them at once."""
+
+    per_s: float
+    burst: int
+
+
+class Verdict(NamedTuple):
+    """What became of one call."""
+
+    allowed: bool
+    left: int
+    """Calls that could be made at once now."""
+    retry_after_s: float
+    """When such a call is allowed again; 0 when this one was."""
+    full_after_s: float
+    """When the whole burst is there again."""
+
+
+class Limiter:
+    """One pace for many callers, each on its own. Times are seconds on any clock that does not go back."""
+
+    def __init__(self, pace: Pace, *, known_max: int = KNOWN_MAX) -> None:
+        self.pace = pace
+        self._interval_s = 1 / pace.per_s
+        self._tolerance_s = pace.burst / pace.per_s
+        self._known_max = known_max
+        self._done_at: dict[str, float] = {}
+
+    def take(self, caller: str, now: float) -> Verdict:
+        """Count a call of `caller`, unless it comes too early: then it counts for nothing."""
+        done_at = max(self._done_at.pop(caller, now), now)
+        after = done_at + self._interval_s
+        early_s = after - now - self._tolerance_s
+        allowed = early_s <= 1e-9  # sums of intervals are not exact
+        # Put last: the first of the dictionary is the one who called longest ago.
+        self._done_at[caller] = after if allowed else done_at
+        if len(self._done_at) > self._known_max:
+            del self._done_at[next(iter(self._done_at))]
+        ahead_s = self._done_at[caller] - now
+        left = max(0, math.floor((self._tolerance_s - ahead_s) / self._interval_s + 1e-6))
+        return Verdict(allowed, left, 0.0 if allowed else early_s, ahead_s)
+
+
+class RateLimits:
+    """The limits of this replica, by key and by user; each may be off."""
+
+    def __init__(self, *, key: Pace | None, user: Pace | None) -> None:
+        self._key = Limiter(key) if key else None
+        self._user = Limiter(user) if user else None
+
+    def take_call(self, key_id: str, user: str | None, now: float) -> dict[str, str]:
+        """Count a call of a key, for `user` where it is for one. Returns the headers that tell; raises the problem 429 `rate_limited`."""
+        counted = []
+        if self._key is not None:
+            counted.append(_checked("key", self._key, self._key.take(key_id, now)))
+        if self._user is not None and user is not None:
+            counted.append(_checked("user", self._user, self._user.take(user, now)))
+        return _headers(counted)
+
+    def take_operation(self, user: str, now: float) -> None:
+        """Count an operation of a batch. Raises the problem 429 `rate_limited`."""
+        if self._user is not None:
+            _checked("user", self._user, self._user.take(user, now))
+
+
+Counted = tuple[str, Limiter, Verdict]
+
+
+def _checked(name: str, limiter: Limiter, verdict: Verdict) -> Counted:
+    counted = (name, limiter, verdict)
+    if not verdict.allowed:
+        pace = limiter.pace
+        raise Problem(
+            429,
+            "rate_limited",
+            "Too many calls",
+            f"At most {pace.per_s:g} calls a second for one {name}, {pace.burst} at once. Nothing was done: call again later.",
+            headers={"Retry-After": str(max(1, math.ceil(verdict.retry_after_s))), **_headers([counted])},
+            limit=name,
+        )
+    return counted
+
+
+def _headers(counted: Iterable[Counted]) -> dict[str, str]:
+    """As in draft-ietf-httpapi-ratelimit-headers-10: of each policy its quota and window, and what is left of it until when."""
+    policies, states = [], []
+    for name, limiter, verdict in counted:
+        window_s = max(1, math.ceil(limiter.pace.burst / limiter.pace.per_s))
+        policies.append(f'"{name}";q={limiter.pace.burst};w={window_s}')
+        states.append(f'"{name}";r={verdict.left};t={math.ceil(verdict.full_after_s)}')
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)} if policies else {}
+
+
+def rate_limits(*, key_per_s: float, user_per_s: float, burst_s: float) -> RateLimits | None:
+    """The limits of the settings, each 0 for none; a burst is what `burst_s` seconds allow. None when all are off."""
+
+    def pace(per_s: float) -> Pace | None:
+        return Pace(per_s, max(1, math.floor(per_s * burst_s))) if per_s else None
+
+    return RateLimits(key=pace(key_per_s), user=pace(user_per_s)) if key_per_s or user_per_s else None

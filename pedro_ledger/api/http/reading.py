@@ -1,0 +1,207 @@
+"""Reading a request: its body within bounds of time and size, strictly parsed; its key, its path, its query."""
+
+import asyncio
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import jiter
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from pedro_ledger.api.http.problems import Problem, body_too_large
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.schemas.requests import Body
+from pedro_ledger.ledger.errors import UserNotFound
+
+B = TypeVar("B", bound=Body)
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
+
+
+async def read_body(request: Request, *, timeout_s: float, bytes_max: int) -> bytes:
+    """The whole body. Raises the problems 408 when it does not come in time and 413 when it is too large."""
+    if "Content-Encoding" in request.headers:
+        raise Problem(
+            415,
+            "encoding_not_supported",
+            "Encoding not supported",
+            "Send the body as plain JSON, without Content-Encoding.",
+        )
+    content = request.content
+    if content.is_eof():  # it came with the head, as small bodies do
+        body = content.read_nowait()
+        if len(body) > bytes_max:
+            raise body_too_large(bytes_max)
+        return body
+    if request.content_length is not None and request.content_length > bytes_max:
+        raise body_too_large(bytes_max)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(
+            408,
+            "body_timeout",
+            "The body did not come in time",
+            f"The whole body must arrive within {timeout_s:g} s.",
+        ) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise body_too_large(bytes_max) from None
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON value in a body. Raises the problem 400 `malformed_json` for anything that is not strict JSON."""
+    try:
+        return jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+    except ValueError as error:
+        raise Problem(400, "malformed_json", "The body is not JSON", f"The body is not JSON: {error}.") from None
+
+
+def parse(model: type[B], value: Any) -> B:
+    """A value as `model`. Raises the problem 422 `invalid_body` that names every offending field."""
+    try:
+        parsed: B = model.__pydantic_validator__.validate_python(value)
+        return parsed
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+def invalid_body(error: ValidationError) -> Problem:
+    """The problem for a body that is JSON but not what the call takes."""
+    found = [
+        {"field": ".".join(str(part) for part in each["loc"]) or "body", "message": each["msg"]}
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    first = found[0]
+    return Problem(
+        422,
+        "invalid_body",
+        "The body is not acceptable",
+        f"{first['field']}: {first['message']}",
+        field=first["field"],
+        errors=found[:20],
+    )
+
+
+def details_text(details: Mapping[str, Any] | None) -> str | None:
+    """Details as the text that is hashed and kept: compact JSON with sorted keys. Raises the problem 422 for what no JSON column holds."""
+    if details is None:
+        return None
+    refuse_unstorable(details, "details")
+    return orjson.dumps(details, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def idempotency_key(request: Request) -> str:
+    """The request's `Idempotency-Key`. Raises the problems 400 `idempotency_key_required` and `idempotency_key_invalid`."""
+    keys = request.headers.getall("Idempotency-Key", ())
+    if not keys:
+        raise Problem(
+            400,
+            "idempotency_key_required",
+            "Idempotency key required",
+            "Send an Idempotency-Key header of 1 to 255 printable ASCII characters; the same one when you retry.",
+            field="Idempotency-Key",
+        )
+    if len(keys) > 1 or _KEY.fullmatch(keys[0]) is None:
+        raise Problem(
+            400,
+            "idempotency_key_invalid",
+            "Idempotency key invalid",
+            "Send one Idempotency-Key header of 1 to 255 printable ASCII characters.",
+            field="Idempotency-Key",
+        )
+    return keys[0]
+
+
+def user_ref(request: Request) -> str:
+    """The `{user}` of the path. Raises `UserNotFound` for what can be no user's name."""
+    ref = request.path_values["user"]
+    if len(ref) > 255 or not ref.isprintable():
+        raise UserNotFound("There is no such user.")
+    return ref
+
+
+def query(request: Request, *names: str) -> dict[str, str]:
+    """The query's parameters. Raises the problem 400 `invalid_query` for one that the call does not take, or takes once."""
+    given: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name not in names:
+            raise invalid_query(name, f"is not a parameter of this call; it takes {', '.join(names) or 'none'}")
+        if name in given:
+            raise invalid_query(name, "is given twice")
+        if "\0" in value:
+            raise invalid_query(name, "holds a NUL")
+        given[name] = value
+    return given
+
+
+def query_time(given: Mapping[str, str], name: str) -> datetime | None:
+    """An RFC 3339 time with a zone. Raises the problem 400 `invalid_query`."""
+    if name not in given:
+        return None
+    try:
+        moment = datetime.fromisoformat(given[name])
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise invalid_query(name, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z") from None
+
+
+def query_limit(given: Mapping[str, str]) -> int:
+    """How many items a page has: 20 unless told, at most 200. Raises the problem 400 `invalid_query`."""
+    text = given.get("limit", "20")
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= 200):
+        raise invalid_query("limit", "must be a whole number from 1 to 200")
+    return int(text)
+
+
+def query_bool(given: Mapping[str, str], name: str) -> bool | None:
+    """`true` or `false`. Raises the problem 400 `invalid_query`."""
+    match given.get(name):
+        case None:
+            return None
+        case "true":
+            return True
+        case "false":
+            return False
+        case _:
+            raise invalid_query(name, "must be true or false")
+
+
+def invalid_query(name: str, why: str) -> Problem:
+    """A query parameter that cannot be understood."""
+    return Problem(400, "invalid_query", "The query is not acceptable", f"{name} {why}.", field=name)
+
+
+def refuse_unstorable(value: Any, path: str) -> None:
+    """Raises the problem 422 `invalid_body` for JSON that PostgreSQL has no place for; `path` names it."""
+    match value:
+        case str():
+            if "\0" in value:
+                raise _unstorable(path, "must not hold the character U+0000")
+        case bool() | None:
+            return
+        case int():
+            if not _INT64_MIN <= value <= _UINT64_MAX:
+                raise _unstorable(path, "must be a number of at most 64 bits")
+        case float():
+            if not math.isfinite(value):
+                raise _unstorable(path, "must be a number that a double can hold")
+        case list():
+            for place, item in enumerate(value):
+                refuse_unstorable(item, f"{path}.{place}")
+        case dict():
+            for name, item in value.items():
+                refuse_unstorable(name, path)
+                refuse_unstorable(item, f"{path}.{name}")
+
+
+def _unstorable(path: str, why: str) -> Problem:
+    path = path.replace("\0", "\\u0000")
+    return Problem(422, "invalid_body", "The body is not acceptable", f"{path} {why}.", field=path)

@@ -1,0 +1,20 @@
+"""A request as our handlers see it: aiohttp's own, with the caller and the values of the path."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from pedro_ledger.api.access.api_keys import Caller
+
+_NOTHING: Mapping[str, str] = {}
+
+
+class Request(web.BaseRequest):
+    """One HTTP request."""
+
+    ATTRS = web.BaseRequest.ATTRS | frozenset({"caller", "path_values"})
+
+    caller: Caller
+    """Whose key it came with."""
+    path_values: Mapping[str, str] = _NOTHING
+    """What the path has in place of each `{name}` of its template, decoded."""

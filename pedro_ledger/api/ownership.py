@@ -1,0 +1,35 @@
+"""What customers may do with their own tokens: read what is theirs, where the route table lets them."""
+
+from pedro_ledger.api.access.api_keys import Caller
+from pedro_ledger.api.context import Context
+from pedro_ledger.api.http.problems import Problem
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.routes import Route
+from pedro_ledger.ledger.errors import UserNotFound
+from pedro_ledger.store.journal.accounts import CLERK_PREFIX
+
+MYSELF = "me"
+"""In place of `{user}`: whoever's token it is."""
+
+
+def looks_like_a_token(text: str) -> bool:
+    """Whether it has the shape of a signed JWT; keys do not."""
+    return text.count(".") == 2 and text.startswith("eyJ")
+
+
+async def only_their_own(request: Request, route: Route, caller: Caller, context: Context) -> None:
+    """Let a customer through to what is theirs. Raises the problem 403 `not_for_customers`, and `UserNotFound` for others' things."""
+    if not route.customers:
+        raise Problem(
+            403,
+            "not_for_customers",
+            "Customers may not do this",
+            "A customer's token reads that customer's balance, usage, statement and files, and nothing else. Send an API key.",
+        )
+    own = f"{CLERK_PREFIX}{caller.customer}"
+    in_path = request.path_values.get("user")
+    asked = in_path if in_path is not None else request.query.get("user", MYSELF)
+    if asked not in {MYSELF, own} and (asked.startswith(CLERK_PREFIX) or await context.users.find(own) != asked):
+        raise UserNotFound(f"There is no user {asked}.", user=asked)
+    if in_path is not None:
+        request.path_values = {**request.path_values, "user": own}

@@ -1,0 +1,1 @@
+"""What goes over the wire: bodies that callers send, and answers."""

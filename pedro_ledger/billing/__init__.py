@@ -1,0 +1,1 @@
+"""What comes in from the providers of users and payments: webhooks of Clerk and Asaas."""

@@ -1,1 +1,0 @@
-"""Sealing the ledger: the key, the file outside the database, and the turn that makes a checkpoint."""

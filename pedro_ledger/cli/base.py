@@ -1,0 +1,71 @@
+"""What every command has in common: its options, its settings, its loop, and the one line in which it ends when it fails."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from pedro_ledger.settings import Settings, SettingsError, load_settings
+
+T = TypeVar("T")
+Config = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file with settings; the environment is stronger.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """One line on standard error, then the exit status."""
+    typer.echo(f"pedro-ledger: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def settings_or_fail(config: Path | None, **overrides: Any) -> Settings:
+    """The settings; a wrong one ends the command with the line that names it."""
+    from pedro_ledger.telemetry.logs import configure_logs  # noqa: PLC0415 - commands load what they need
+
+    try:
+        settings = load_settings(config, **overrides)
+    except SettingsError as error:
+        fail(str(error))
+    configure_logs(settings.log_level, settings.log_format)
+    return settings
+
+
+def run(job: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine on uvloop; what is expected to go wrong ends in one line."""
+    from pedro_ledger.daemon.app import ListenError  # noqa: PLC0415
+    from pedro_ledger.ledger.errors import Unavailable  # noqa: PLC0415
+    from pedro_ledger.postgres.client_programs import ProgramError  # noqa: PLC0415
+    from pedro_ledger.postgres.embedded import EmbeddedError  # noqa: PLC0415
+    from pedro_ledger.postgres.url import DatabaseUrlError  # noqa: PLC0415
+    from pedro_ledger.proofs.errors import CheckpointError  # noqa: PLC0415
+    from pedro_ledger.store.schema.backups import ArchiveError  # noqa: PLC0415
+    from pedro_ledger.store.schema.migrations import MigrationError  # noqa: PLC0415
+    from pedro_ledger.store.schema.partitions import PartitionError  # noqa: PLC0415
+    from pedro_ledger.store.schema.roles import RoleError  # noqa: PLC0415
+
+    try:
+        if sys.platform == "win32":
+            return asyncio.run(job)
+        import uvloop  # noqa: PLC0415
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(job)
+    except (
+        ArchiveError,
+        CheckpointError,
+        DatabaseUrlError,
+        EmbeddedError,
+        ListenError,
+        MigrationError,
+        PartitionError,
+        RoleError,
+        ProgramError,
+    ) as error:
+        fail(str(error))
+    except Unavailable as error:
+        fail(f"{error.detail} ({error.facts.get('reason', 'no answer')}) Check DATABASE_URL and that the server runs.")

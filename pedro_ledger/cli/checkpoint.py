@@ -1,0 +1,47 @@
+"""`pedro-ledger checkpoint`: seal the ledger now, or make and show the key that seals."""
+
+import orjson
+import typer
+
+from pedro_ledger.daemon.databases import open_databases
+from pedro_ledger.proofs.errors import CheckpointError
+from pedro_ledger.proofs.sealer import Sealer, file_of, key_file_of
+from pedro_ledger.proofs.signing import load_key, make_key
+from pedro_ledger.settings import Settings
+from pedro_ledger.store.schema.migrations import pending
+
+
+def show_key(settings: Settings, *, make: bool, as_json: bool) -> int:
+    """Make the key where that is asked, and print its public half. Returns the exit status. Raises `CheckpointError`."""
+    file = key_file_of(settings)
+    public_key = (make_key(file) if make else load_key(file)).public_key.hex()
+    if as_json:
+        typer.echo(orjson.dumps({"publicKey": public_key, "keyFile": str(file)}))
+    else:
+        typer.echo(f"public key {public_key}")
+        if make:
+            typer.echo(
+                f"The private key is in {file}: keep a copy, publish the public key, and never make another one."
+            )
+    return 0
+
+
+async def main(settings: Settings, *, as_json: bool) -> int:
+    """Returns the exit status: 1 where another session was sealing. Raises `CheckpointError`."""
+    load_key(key_file_of(settings))  # before a server is started for it
+    async with open_databases(settings) as databases:
+        behind = await pending(databases.direct)
+        if behind:
+            raise CheckpointError(f"the database lacks {behind[0].name}: run pedro-ledger migrate first")
+        made = await Sealer.of(settings, databases.direct).seal()
+    if made is None:
+        typer.echo("pedro-ledger: another checkpoint is being made: nothing is left to do", err=True)
+        return 1
+    if as_json:
+        typer.echo(made.line)
+    else:
+        typer.echo(
+            f"checkpoint {made.number}: {made.accounts} accounts, {made.entries} entries, root {made.root.hex()}"
+        )
+        typer.echo(f"appended to {file_of(settings)}; a copy elsewhere makes it worth more")
+    return 0

@@ -1,0 +1,62 @@
+"""`pedro-ledger partition`."""
+
+import orjson
+import typer
+
+from pedro_ledger.daemon.databases import open_databases
+from pedro_ledger.postgres.database import unavailable
+from pedro_ledger.settings import Settings
+from pedro_ledger.store.schema.partitions import Plan, make_plan, turn
+
+PRISMA = (
+    'Prisma: the primary key is now ("id", "timestamp"). In schema.prisma write @@id([id, timestamp]) instead of @id, and\n'
+    "findFirst instead of findUnique by id; then `prisma db push` and `prisma migrate` find nothing to do. With the old schema they\n"
+    'try to make ("id") the key again, which PostgreSQL refuses without changing anything. The app\'s queries stay as they are.'
+)
+
+
+async def main(settings: Settings, *, plan_only: bool, as_json: bool) -> int:
+    """Returns the exit status."""
+    async with open_databases(settings) as databases:
+        if plan_only:
+            with unavailable():
+                connection = await databases.direct.connect()
+            try:
+                plan = await make_plan(connection)
+            finally:
+                await connection.close(timeout=1)
+            held_s = None
+        else:
+            plan, held_s = await turn(databases.direct)
+    if as_json:
+        typer.echo(orjson.dumps(_facts(plan, held_s)))
+    else:
+        typer.echo("\n".join(_told(plan, held_s)))
+    return 0
+
+
+def _facts(plan: Plan, held_s: float | None) -> dict[str, object]:
+    return {
+        "wasPartitioned": plan.state.is_partitioned,
+        "isDone": held_s is not None,
+        "heldSeconds": held_s,
+        "besideWriters": plan.before,
+        "inOneTransaction": plan.held,
+    }
+
+
+def _told(plan: Plan, held_s: float | None) -> list[str]:
+    if not plan.held:
+        last = max(each.ends for each in plan.partitions if each.ends is not None)
+        return [f"up to date: {len(plan.partitions)} partitions, months made until {last:%Y-%m-%d}"]
+    if held_s is not None:
+        made = sum(statement.startswith("CREATE TABLE") and " PARTITION OF " in statement for statement in plan.held)
+        lines = [f"{made} partitions made; writes waited for {held_s * 1000:.0f} ms"]
+        return lines if plan.state.is_partitioned else ["UsageHistory is partitioned by month", *lines, PRISMA]
+    lines = [
+        f"-- UsageHistory has about {max(plan.state.rows_about, 0):,} rows, {plan.state.bytes:,} bytes with its indexes"
+    ]
+    if plan.before:
+        lines += ["-- while everybody writes:", *(f"{each};" for each in plan.before)]
+    lines += ["-- in one transaction, before which writers wait:", *(f"{each};" for each in plan.held)]
+    return lines if plan.state.is_partitioned else [*lines, *(f"-- {line}" for line in PRISMA.splitlines())]

@@ -1,0 +1,107 @@
+"""`pedro-ledger seed`."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import typer
+from pydantic import ValidationError
+
+from pedro_ledger.api.schemas.app_requests import PlanBody, SettingsChange
+from pedro_ledger.daemon.databases import open_databases
+from pedro_ledger.ledger.errors import Conflict
+from pedro_ledger.settings import Settings
+from pedro_ledger.store.app.seed import KEYS, Steps, plan_steps, take_steps, turn
+from pedro_ledger.store.schema.migrations import pending
+
+
+class SeedError(Exception):
+    """The file cannot be taken; the message says what to do."""
+
+
+class Wanted(NamedTuple):
+    """What a file says."""
+
+    plans: list[dict[str, Any]]
+    costs: dict[str, int]
+
+
+def read(file: Path) -> Wanted:
+    """Plans and prices of a file, checked as the API checks them. Raises `SeedError`."""
+    try:
+        given = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SeedError(
+            f"Cannot read {file} ({error.strerror}): name a file, or take the sources' config/plans.toml."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SeedError(f"{file} is not TOML: {error}.") from None
+    if unknown := given.keys() - {"plans", "featureCosts"}:
+        raise SeedError(f"{file}: {', '.join(sorted(unknown))} is unknown; it may hold [[plans]] and [featureCosts].")
+    plans = given.get("plans", [])
+    if not isinstance(plans, list):
+        raise SeedError(f"{file}: begin each plan with [[plans]].")
+    try:
+        costs = SettingsChange.model_validate({"featureCosts": given.get("featureCosts", {})}).featureCosts
+        checked = [PlanBody.model_validate(plan).model_dump(exclude_unset=True) for plan in plans]
+        text = orjson.dumps([checked, costs])
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise SeedError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    except (TypeError, ValueError) as error:
+        raise SeedError(f"{file}: features holds what JSON cannot say: {error}.") from None
+    if b"\\u0000" in text:
+        raise SeedError(f"{file}: text must not hold the character U+0000.")
+    for key in KEYS:
+        values = [plan[key] for plan in checked if plan.get(key) is not None]
+        if twice := {value for value in values if values.count(value) > 1}:
+            raise SeedError(f"{file}: two plans have the {key} {min(twice)}.")
+    return Wanted(checked, {name: cost for name, cost in costs.items() if cost is not None})
+
+
+async def main(settings: Settings, wanted: Wanted, *, dry_run: bool, as_json: bool) -> int:
+    """Returns the exit status: 1 where the database is behind or a plan's id is another plan's."""
+    async with open_databases(settings) as databases:
+        if await pending(databases.direct):
+            typer.echo("pedro-ledger: The database is behind: run pedro-ledger migrate first.", err=True)
+            return 1
+        await databases.primary.open()
+        try:
+            async with turn(databases.direct):
+                steps = await plan_steps(databases.primary, wanted.plans, wanted.costs)
+                if not dry_run:
+                    await take_steps(databases.primary, steps)
+        except Conflict as error:
+            typer.echo(
+                f"pedro-ledger: {error.detail} Nothing after it was changed; mend the file and seed again.", err=True
+            )
+            return 1
+        finally:
+            await databases.primary.close()
+    typer.echo(orjson.dumps(_as_json(steps, dry_run)) if as_json else "\n".join(_lines(steps, dry_run)))
+    return 0
+
+
+def _lines(steps: Steps, dry_run: bool) -> list[str]:
+    would = "would be " if dry_run else ""
+    lines = []
+    for step in steps.plans:
+        if step.plan_id is None:
+            lines.append(f"{would}made       plan {step.name}")
+        elif step.fields:
+            lines.append(f"{would}changed    plan {step.name}: {', '.join(sorted(step.fields))}")
+        else:
+            lines.append(f"as it is   plan {step.name}")
+    lines += [f"{would}set        {name} = {cost}" for name, cost in steps.costs.items()]
+    return lines or ["the file names nothing"]
+
+
+def _as_json(steps: Steps, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dryRun": dry_run,
+        "made": [step.name for step in steps.plans if step.plan_id is None],
+        "changed": {step.name: sorted(step.fields) for step in steps.plans if step.plan_id is not None and step.fields},
+        "unchanged": [step.name for step in steps.plans if step.plan_id is not None and not step.fields],
+        "featureCosts": steps.costs,
+    }

@@ -1,0 +1,260 @@
+"""The composition root: what is started, in what order, and undone in reverse."""
+
+import asyncio
+import gc
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from time import time_ns
+from typing import NamedTuple
+
+import structlog
+from aiohttp import web
+
+from pedro_ledger import __version__
+from pedro_ledger.api.access.api_keys import KeyRing
+from pedro_ledger.api.access.key_refresher import KeyWatch
+from pedro_ledger.api.access.session_tokens import CustomerTokens
+from pedro_ledger.api.context import AppTables, Context
+from pedro_ledger.api.http.listener import Listener
+from pedro_ledger.api.http.rate_limits import rate_limits
+from pedro_ledger.api.server import make_server
+from pedro_ledger.billing.service import Webhooks
+from pedro_ledger.billing.signatures import asaas_tokens, svix_secrets
+from pedro_ledger.daemon.databases import Databases, open_databases, open_reader
+from pedro_ledger.daemon.initial_key import api_key_of
+from pedro_ledger.engine.engine import Engine, EngineLimits
+from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.health import DatabaseHealth
+from pedro_ledger.proofs.sealer import Sealer
+from pedro_ledger.settings import Settings
+from pedro_ledger.store.app.price_refresher import Catalog
+from pedro_ledger.store.app.users import UserStore
+from pedro_ledger.store.billing.inbox import WebhookStore
+from pedro_ledger.store.billing.periods import PlanPeriods
+from pedro_ledger.store.journal.accounts import AccountReader
+from pedro_ledger.store.journal.adoption import Adopter
+from pedro_ledger.store.journal.commit import BatchWriter
+from pedro_ledger.store.journal.refusals import RefusalPurger
+from pedro_ledger.store.journal.statements import EntryReader
+from pedro_ledger.store.keys import KeyStore
+from pedro_ledger.store.proofs.proofs import ProofStore
+from pedro_ledger.store.reports.reader import ReportReader
+from pedro_ledger.store.reports.rollups import Folder
+from pedro_ledger.store.schema.migrations import migrate
+from pedro_ledger.store.schema.partitions import PartitionKeeper
+from pedro_ledger.store.schema.roles import require_app_role
+from pedro_ledger.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+OTHER_FILES = 256
+"""Files that are open beside callers' connections: the database's, the log, the loop's own."""
+
+
+class ListenError(Exception):
+    """The daemon cannot take requests where the settings say; the message says what to do."""
+
+
+def spare_the_collector() -> None:
+    """Operations make no cycles, so the cycle collector finds nothing; let it look seldom, and never at what start-up made."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
+def allow_open_files(wanted: int) -> None:
+    """Raise this process's limit of open files towards `wanted`, as far as it may; each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning(
+            "few_open_files", allowed=allowed, wanted=wanted, advice="raise ulimit -n, or lower PEDRO_CONNECTIONS_MAX"
+        )
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970."""
+    return time_ns() // 1_000_000
+
+
+class Running(NamedTuple):
+    """A daemon that takes requests."""
+
+    address: str
+    key: str
+    key_file: Path | None
+    """Where the key is kept, when the daemon made it."""
+    context: Context
+
+
+class Daemon:
+    """Everything that `serve` runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def run(self, announce: Callable[[Running], None]) -> None:
+        """Serve until SIGTERM or SIGINT; `announce` is called once requests are taken."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with self.started() as running:
+            spare_the_collector()
+            allow_open_files(self._settings.connections_max + OTHER_FILES)
+            announce(running)
+            engine = running.context.engine
+            engine.crashed.add_done_callback(lambda _: stop.set())
+            await stop.wait()
+            if engine.crashed.done():
+                log.critical("engine_crashed", exc_info=engine.crashed.result())
+                raise SystemExit(70)
+            log.info("draining", in_flight=engine.in_flight)
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[Running]:
+        """The daemon from its first request to its last; leaving drains it."""
+        async with AsyncExitStack() as stack:
+            databases = await stack.enter_async_context(open_databases(self._settings))
+            for step in await migrate(databases.direct):
+                log.info("migrated", migration=step.migration.name, adopted=step.adopted)
+            if not (databases.is_embedded or self._settings.allow_owner):
+                await require_app_role(databases.primary)
+            key, key_file = api_key_of(self._settings, make=databases.is_embedded)
+            context = await self._build(databases, key, stack)
+            for missing in await context.missing():
+                log.error("not_ready", missing=missing)
+            address = await self._listen(context, stack)
+            log.info("serving", address=address, version=__version__, database=databases.primary.url.label)
+            yield Running(address, key, key_file, context)
+
+    async def _build(self, databases: Databases, key: str, stack: AsyncExitStack) -> Context:
+        settings = self._settings
+        await databases.primary.open()
+        stack.push_async_callback(databases.primary.close)
+        metrics = Metrics()
+        writer = BatchWriter(databases.primary, commit_timeout_s=settings.commit_timeout_s)
+        stack.push_async_callback(writer.close)
+        engine = Engine(
+            AccountReader(databases.primary, Adopter(databases.primary)),
+            writer,
+            metrics,
+            wall_clock_ms,
+            limits_of(settings),
+        )
+        catalog = Catalog(databases.primary, engine.reprice, refresh_s=settings.prices_refresh_s)
+        await catalog.refresh()
+        purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
+        partitions = PartitionKeeper(databases.direct)
+        keys = KeyRing.of_one(key, "initial") if key else KeyRing({})
+        watch = KeyWatch(keys, KeyStore(databases.primary), refresh_s=settings.keys_refresh_s)
+        await watch.refresh()
+        stack.push_async_callback(watch.close)
+        engine.start()
+        reader = await open_reader(databases, settings, stack, metrics)
+        folder = Folder(databases.primary, interval_s=settings.reports_fold_s, on_step=metrics.folded)
+        webhooks = make_webhooks(databases.primary, engine, settings, metrics)
+        sealing = [Sealer.of(settings, databases.direct, metrics.checkpoint).run] if settings.checkpoint_every_s else []
+        working = (catalog.run, purger.run, watch.run, folder.run, reader.run, partitions.run, webhooks.run)
+        for run in (*working, *sealing):
+            task = asyncio.create_task(run(), name=run.__qualname__)
+            stack.push_async_callback(_cancel, task)
+        stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
+        return Context(
+            engine=engine,
+            entries=EntryReader(databases.primary, reader),
+            proofs=ProofStore(databases.primary),
+            reports=ReportReader(reader),
+            users=UserStore(databases.primary),
+            webhooks=webhooks,
+            catalog=catalog,
+            app_tables=AppTables(databases.primary),
+            keys=keys,
+            limits=rate_limits(
+                key_per_s=settings.rate_limit_key_per_s,
+                user_per_s=settings.rate_limit_user_per_s,
+                burst_s=settings.rate_limit_burst_s,
+            ),
+            customers=customers_of(settings),
+            database=databases.primary,
+            health=DatabaseHealth(databases.primary),
+            metrics=metrics,
+            body_bytes_max=settings.body_bytes_max,
+            body_timeout_s=settings.body_timeout_s,
+            signup_credits=settings.signup_credits,
+        )
+
+    async def _listen(self, context: Context, stack: AsyncExitStack) -> str:
+        settings = self._settings
+        server = make_server(
+            context,
+            access_log=settings.access_log,
+            body_bytes_max=settings.body_bytes_max,
+            connections_max=settings.connections_max,
+        )
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.shutdown_grace_s)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        try:
+            listener = await Listener.open(server, settings.host, settings.port)
+        except OSError as error:
+            raise ListenError(
+                f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}): set PEDRO_HOST and PEDRO_PORT."
+            ) from None
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+
+        async def turn_away() -> None:
+            context.engine.is_draining = True
+            await listener.close()
+
+        stack.push_async_callback(turn_away)
+        return f"http://{host}:{listener.port}"
+
+
+def customers_of(settings: Settings) -> CustomerTokens | None:
+    """Who tells customers by their session tokens; None where the settings do not say where the keys are."""
+    if settings.clerk_jwks_url is None:
+        return None
+    parties = [party.strip() for party in settings.clerk_authorized_parties.split(",") if party.strip()]
+    return CustomerTokens(
+        jwks_url=settings.clerk_jwks_url, issuer=settings.clerk_issuer or None, authorized_parties=parties
+    )
+
+
+def make_webhooks(database: Database, engine: Engine, settings: Settings, metrics: Metrics) -> Webhooks:
+    """What takes the providers' events, with the secrets of the settings."""
+    secrets_text, tokens_text = (
+        "" if given is None else given.get_secret_value()
+        for given in (settings.clerk_webhook_secrets, settings.asaas_webhook_tokens)
+    )
+    return Webhooks(
+        WebhookStore(database, signup_credits=settings.signup_credits),
+        PlanPeriods(database),
+        engine,
+        clerk_secrets=svix_secrets(secrets_text),
+        asaas_tokens=asaas_tokens(tokens_text),
+        kept_days=settings.webhooks_kept_days,
+        on_answer=metrics.webhook,
+    )
+
+
+def limits_of(settings: Settings) -> EngineLimits:
+    """The engine's bounds, from the settings of the same names."""
+    return EngineLimits(
+        mailbox_size_max=settings.mailbox_size_max,
+        operations_in_flight_max=settings.operations_in_flight_max,
+        accounts_resident_max=settings.accounts_resident_max,
+        account_idle_s=settings.account_idle_s,
+        batch_operations_max=settings.batch_operations_max,
+        unit_operations_max=settings.unit_operations_max,
+        commit_lanes=settings.commit_lanes,
+        operation_timeout_s=settings.operation_timeout_s,
+    )
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""What proves a ledger: audits, checkpoints, Merkle trees and proofs."""

@@ -1,0 +1,1 @@
+"""PostgreSQL as a server: connections, URLs, replicas, health, the embedded server. Nothing here knows a table."""

@@ -1,0 +1,1 @@
+"""Sealing the ledger: signed checkpoints, kept outside the database too."""

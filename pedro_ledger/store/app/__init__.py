@@ -1,0 +1,1 @@
+"""The app's own tables, as Prisma made them."""

@@ -1,0 +1,30 @@
+"""The app's one row of `AdminSettings`: what operations cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pedro_ledger.postgres.database import Database
+from pedro_ledger.store.app.app_table import AppTable, text
+from pedro_ledger.store.journal.rows import Row
+
+
+class AdminSettingsStore(AppTable):
+    """The row with the id `singleton`; made where it is missing."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+
+    async def read(self) -> Row:
+        """The settings as they are."""
+        return await self.merge_costs({})
+
+    async def costs(self) -> Row:
+        """The feature costs, whatever the app has put there; nothing is made."""
+        found: Any = await self._one("read_costs")
+        return found if isinstance(found, dict) else {}
+
+    async def merge_costs(self, costs: Mapping[str, int | None]) -> Row:
+        """Set these costs, in credits, and leave the others; None removes one. Concurrent merges do not undo each other."""
+        row = await self._one("merge_costs", text(costs))
+        assert row is not None, "an upsert returns its row"
+        return row

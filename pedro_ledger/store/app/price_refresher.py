@@ -1,0 +1,72 @@
+"""What the app's database says that decisions need: operation types, feature costs, plans. Read again every few seconds."""
+
+import asyncio
+from collections.abc import Callable
+from types import MappingProxyType
+
+import orjson
+import structlog
+
+from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.ledger.prices import PriceBook, PriceList, costs
+from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.queries import SqlFiles
+
+_SQL = SqlFiles("app")
+log = structlog.get_logger(__name__)
+
+
+class Catalog:
+    """The newest of each; a change, by the API or by the app through Prisma, is seen within `refresh_s`."""
+
+    def __init__(self, database: Database, on_prices: Callable[[PriceBook], None], *, refresh_s: float) -> None:
+        self._database = database
+        self._on_prices = on_prices
+        self._refresh_s = refresh_s
+        self._raw: tuple[object, ...] = ()
+        self._reading = asyncio.Lock()
+        self.operation_types: frozenset[str] = frozenset()
+        self.prices = PriceBook()
+
+    async def run(self) -> None:
+        """Refresh until cancelled."""
+        while True:
+            await asyncio.sleep(self._refresh_s)
+            await self.refresh_soon()
+
+    async def refresh_soon(self) -> None:
+        """Refresh now; where the database cannot be asked, at the next turn."""
+        try:
+            await self.refresh()
+        except Unavailable as error:
+            log.warning("prices_not_refreshed", reason=error.facts.get("reason"))
+
+    async def refresh(self) -> None:
+        """Read everything once; tell of the prices when they changed. Raises `Unavailable`."""
+        async with self._reading:  # one at a time, so that what was read earlier never comes after what was read later
+            async with self._database.acquire() as connection:
+                row = await connection.fetchrow(_SQL["read_catalog"])
+            assert row is not None, "the query always has one row"
+            if tuple(row) == self._raw:
+                return
+            self._raw = tuple(row)
+            self.operation_types = frozenset(row["operation_types"])
+            self.prices = price_book(row["settings"], row["plans"])
+            self._on_prices(self.prices)
+
+
+def price_book(settings: str | None, plans: str | None) -> PriceBook:
+    """Every price list that is in force, from the JSON of `read_catalog.sql`."""
+    settings_row = orjson.loads(settings) if settings else None
+    by_key: dict[str, PriceList] = {}
+    for plan in orjson.loads(plans) if plans else ():
+        prices = PriceList(f"plan:{plan['id']}@{plan['version']}", costs(plan["features"]))
+        for name in ("name", "clerkName", "asaasId", "clerkId", "id"):
+            if plan[name]:
+                by_key[plan[name]] = prices
+    return PriceBook(
+        PriceList(f"settings@{settings_row['version']}", costs(settings_row["featureCosts"]))
+        if settings_row
+        else PriceBook().settings,
+        MappingProxyType(by_key),
+    )

@@ -1,0 +1,1 @@
+"""The inbox of webhooks, and the billing periods that they tell of."""

@@ -1,0 +1,1 @@
+"""The append-only journal and the accounts that follow from it."""

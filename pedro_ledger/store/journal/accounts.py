@@ -1,0 +1,67 @@
+"""Reading accounts for the actors; a user whom the app made is adopted on the way."""
+
+from collections.abc import Sequence
+
+import orjson
+
+from pedro_ledger.ledger.account import Loaded, Original, Wanted
+from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.store.journal.adoption import Adopter
+from pedro_ledger.store.journal.rows import Row, account_of
+
+_SQL = SqlFiles("journal")
+_LOAD = _SQL["load_accounts"]
+
+CLERK_PREFIX = "clerk:"
+
+
+class AccountReader:
+    """Loads accounts by ref (`User.id`, or `clerk:` and the Clerk id), many in one query."""
+
+    def __init__(self, database: Database, adopter: Adopter) -> None:
+        self._database = database
+        self._adopter = adopter
+
+    async def load(self, wanted: Sequence[Wanted]) -> dict[str, Loaded]:
+        """Accounts by ref, as of one moment; refs of nobody are left out. Raises `Unavailable`."""
+        found, strangers = await self._load(wanted)
+        if strangers and await self._adopter.adopt(sorted(set(strangers.values()))):
+            again, _ = await self._load([want for want in wanted if want.ref in strangers])
+            found |= again
+        return found
+
+    async def _load(self, wanted: Sequence[Wanted]) -> tuple[dict[str, Loaded], dict[str, str]]:
+        """Accounts by ref, and the users without an account by ref."""
+        ids = [want.ref for want in wanted if not want.ref.startswith(CLERK_PREFIX)]
+        clerk_ids = [want.ref.removeprefix(CLERK_PREFIX) for want in wanted if want.ref.startswith(CLERK_PREFIX)]
+        entries = [(want.ref, seq) for want in wanted for seq in want.original_seqs]
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(
+                _LOAD, ids, clerk_ids, [user for user, _ in entries], [seq for _, seq in entries]
+            )
+        found: dict[str, Loaded] = {}
+        strangers: dict[str, str] = {}
+        for row in rows:
+            if row["account"] is None:
+                strangers[row["ref"]] = row["user_id"]
+            else:
+                originals = orjson.loads(row["originals"]) if row["originals"] else ()
+                found[row["ref"]] = Loaded(
+                    account_of(orjson.loads(row["account"])),
+                    {original["seq"]: _original(original) for original in originals},
+                )
+        return found, strangers
+
+
+def _original(row: Row) -> Original | None:
+    if row["id"] is None:
+        return None
+    return Original(
+        row["seq"],
+        row["id"],
+        row["kind"],
+        row["operation_type"],
+        row["credits_used"],
+        row["credits_refunded"],
+    )

@@ -1,0 +1,121 @@
+"""Reading a whole ledger to check it: a share of the users at a time, all shares in one snapshot."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.evidence.audit import Problem, Standing, UserAudit, UserGlance
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.queries import SqlFiles
+
+_SQL = SqlFiles("journal")
+FETCH_ROWS = 2000
+OTHER_USAGE = "the app's UsageHistory does not show the entry as it is"
+INVENTED_USAGE = "the app's UsageHistory has a row that no entry stands behind"
+
+
+class Share(NamedTuple):
+    """Users after `after` up to and with `upto` in the database's own order, as of a snapshot; None: no such bound."""
+
+    after: str | None
+    upto: str | None
+    snapshot: str
+
+
+class ShareReport(NamedTuple):
+    """What was checked, and the first problem of each user, in order of user."""
+
+    users: int
+    entries: int
+    problems: list[Problem]
+
+
+class Ledger(NamedTuple):
+    """A ledger as of one moment, dealt into shares."""
+
+    shares: list[Share]
+    snapshot: str
+    connection: Connection
+    """In the transaction that holds the snapshot."""
+
+
+@asynccontextmanager
+async def dealt(database: Database, count: int) -> AsyncIterator[Ledger]:
+    """Shares of about as many users; their snapshot lives inside the context."""
+    connection = await database.connect()
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
+            ends: list[str | None] = [row["last"] for row in await connection.fetch(_SQL["split_users"], count)]
+            ends[-1:] = [None]
+            shares = [Share(after, upto, snapshot) for after, upto in zip([None, *ends], ends, strict=False)]
+            yield Ledger(shares, snapshot, connection)
+    finally:
+        connection.terminate()
+
+
+@asynccontextmanager
+async def in_snapshot(database: Database, snapshot: str) -> AsyncIterator[Connection]:
+    """A connection that sees the same moment."""
+    connection = await database.connect()
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            await connection.execute(_SQL["prepare_session"])
+            yield connection
+    finally:
+        connection.terminate()
+
+
+async def audit_share(database: Database, share: Share) -> ShareReport:
+    """Check every user of a share."""
+    async with in_snapshot(database, share.snapshot) as connection:
+        rows = await connection.fetch(_SQL["list_accounts"], share.after, share.upto)
+        standings = {row["user_id"]: Standing(*row) for row in rows}
+        users = len(standings)
+        entries, suspects = await _glance(connection, share, standings)
+        problems = [await _examine(connection, user_id, standing) for user_id, standing in suspects.items()]
+        found = [problem for problem in problems if problem is not None]
+        for row in await connection.fetch(_SQL["compare_usage"], share.after, share.upto):
+            what = INVENTED_USAGE if row["is_invented"] else OTHER_USAGE
+            found.append(Problem(row["user_id"], row["seq"], what))
+        return ShareReport(users, entries, sorted(found, key=lambda each: (each.user_id, each.seq is None, each.seq)))
+
+
+async def _glance(
+    connection: Connection, share: Share, standings: dict[str, Standing]
+) -> tuple[int, dict[str, Standing | None]]:
+    """How many entries there are, and the users that need a closer look. Takes from `standings` whom it meets."""
+    suspects: dict[str, Standing | None] = {}
+    cursor = await connection.cursor(_SQL["list_forms"], share.after, share.upto)
+    entries = 0
+    glance: UserGlance | None = None
+
+    def close() -> None:
+        if glance is not None:
+            standing = standings.pop(glance.user_id, None)
+            if not glance.agrees(standing):
+                suspects[glance.user_id] = standing
+
+    while rows := await cursor.fetch(FETCH_ROWS):
+        entries += len(rows)
+        for user_id, *said in rows:
+            if glance is None or glance.user_id != user_id:
+                close()
+                glance = UserGlance(user_id)
+            glance.follow(*said)
+    close()
+    suspects |= {user_id: each for user_id, each in standings.items() if not UserGlance(user_id).agrees(each)}
+    return entries, suspects
+
+
+async def _examine(connection: Connection, user_id: str, standing: Standing | None) -> Problem | None:
+    """The first thing that is wrong with a user's ledger, by the rules themselves."""
+    audit = UserAudit(user_id)
+    cursor = await connection.cursor(_SQL["list_entries"], user_id)
+    while rows := await cursor.fetch(FETCH_ROWS):
+        for row in rows:
+            audit.follow(Entry(*row))
+    return audit.close(standing)

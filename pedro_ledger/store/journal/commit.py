@@ -1,0 +1,242 @@
+"""Writing units: one statement, one round trip, one transaction a batch; and finding out what became of a batch."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+
+from pedro_ledger.ledger.account import Account
+from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
+from pedro_ledger.ledger.units import APPLIED, Outcome, Refused, Replayed, Stale, Stored, Unit
+from pedro_ledger.postgres.database import CONNECTION_FAILURES, HOT_SETTINGS, Connection, Database, commit_failure
+from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.store.journal.rows import account_of, stored_entry_of, stored_refusal_of
+
+_SQL = SqlFiles("journal")
+COMMIT_BATCH = _SQL["commit_batch"]
+_LOCK = _SQL["lock_accounts"]
+_FIND = _SQL["find_answers"]
+
+_BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
+"""asyncpg's own transactions wait for BEGIN, COMMIT and ROLLBACK without end, and a server that fell silent would hold the
+lane for ever. Through a pooler the session carries no settings, and a daemon that stands still would hold its locks.
+"""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+AnyUnit = Unit[Any]
+
+
+class BatchWriter:
+    """Commits batches over connections of its own, one for each lane, opened when needed and dropped when they fail."""
+
+    def __init__(self, database: Database, *, commit_timeout_s: float) -> None:
+        self._database = database
+        self._timeout_s = commit_timeout_s
+        self._idle: list[_Channel] = []
+
+    async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:
+        """Write a batch. Raises `NotCommitted` or `OutcomeUnknown`; see `UnitStore`."""
+        channel = self._idle.pop() if self._idle else await self._open()
+        try:
+            rejected = await channel.commit(batch_arguments(units), self._timeout_s)
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
+            failure = commit_failure(error)
+            if isinstance(failure, NotCommitted) and channel.is_reusable:
+                self._idle.append(channel)
+            else:
+                channel.connection.terminate()
+            raise failure from error
+        except BaseException:
+            channel.connection.terminate()
+            raise
+        self._idle.append(channel)
+        return outcomes_of(units, rejected)
+
+    async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome]:
+        """Find out what became of a batch, on a fresh connection and under its accounts' row locks.
+
+        The locks wait for whatever of the batch is still under way in the server. What arrives later finds the
+        accounts at another revision, or is what the caller's own retry replays.
+        """
+        try:
+            connection = await self._database.connect()
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
+            raise OutcomeUnknown("the database cannot be reached") from error
+        try:
+            await connection.execute(_BEGIN, timeout=self._timeout_s)
+            accounts = await connection.fetch(_LOCK, [unit.user_id for unit in units], timeout=self._timeout_s)
+            keys = [(unit.user_id, decided.key) for unit in units for _, decided in unit.decided]
+            answers = await connection.fetch(
+                _FIND, [user for user, _ in keys], [key for _, key in keys], timeout=self._timeout_s
+            )
+            await connection.execute("COMMIT", timeout=self._timeout_s)
+            await connection.close(timeout=1)
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
+            raise OutcomeUnknown("the database did not answer") from error
+        finally:
+            if not connection.is_closed():
+                connection.terminate()
+        return settled_outcomes(units, accounts, answers)
+
+    async def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            connection = self._idle.pop().connection
+            try:
+                await connection.close(timeout=1)
+            except (asyncpg.PostgresError, *CONNECTION_FAILURES):
+                connection.terminate()
+
+    async def _open(self) -> "_Channel":
+        try:
+            return await _Channel.open(self._database, self._timeout_s)
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
+            raise NotCommitted(f"no connection ({type(error).__name__})", poisoned=False) from error
+
+
+class _Channel:
+    """A connection with the commit prepared. Through a transaction pooler nothing stays prepared, so it sends the text."""
+
+    def __init__(self, connection: Connection, statement: Any) -> None:
+        self.connection = connection
+        self._statement = statement
+
+    @classmethod
+    async def open(cls, database: Database, timeout_s: float) -> "_Channel":
+        connection = await database.connect(HOT_SETTINGS)
+        try:
+            statement = None if database.url.pgbouncer else await connection.prepare(COMMIT_BATCH, timeout=timeout_s)
+        except BaseException:
+            connection.terminate()
+            raise
+        return cls(connection, statement)
+
+    async def commit(self, arguments: Sequence[Any], timeout_s: float) -> list[asyncpg.Record]:
+        if self._statement is not None:
+            return await self._statement.fetch(*arguments, timeout=timeout_s)  # type: ignore[no-any-return]
+        await self.connection.execute(_BEGIN, timeout=timeout_s)
+        rejected = await self.connection.fetch(COMMIT_BATCH, *arguments, timeout=timeout_s)
+        await self.connection.execute("COMMIT", timeout=timeout_s)
+        return rejected
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether it stands after a failed commit where it stood before: not inside a transaction."""
+        return self._statement is not None and not self.connection.is_closed()
+
+
+def batch_arguments(units: Sequence[AnyUnit]) -> list[Any]:
+    """The parameters of `commit_batch.sql`: columns of the units, of their entries, of their refusals, and the moment.
+
+    Columns travel as texts: asyncpg would ask each element of an array whether it is an array itself, which costs a
+    twelfth of a deduct. Raises `NotCommitted` for a text that holds the character between two of them.
+    """
+    assert all(unit.at_ms == units[0].at_ms for unit in units), "a batch is decided at one moment"
+    entries: list[tuple[Any, ...]] = []
+    refusals: list[tuple[Any, ...]] = []
+    heads = []
+    for no, unit in enumerate(units, 1):
+        after = unit.after
+        heads.append(
+            (after.user_id, unit.before.revision, after.revision, after.seq, after.posted, after.held, after.head)
+        )
+        for _, decided in unit.decided:
+            if isinstance(decided, Entry):
+                entries.append((no, *decided))
+            else:
+                refusals.append(_refusal_row(no, decided))
+    return [
+        *_columns(heads, _UNIT_COLUMNS),
+        *_columns(entries, _ENTRY_COLUMNS),
+        *_columns(refusals, _REFUSAL_COLUMNS),
+        EPOCH + timedelta(milliseconds=units[0].at_ms),
+    ]
+
+
+def _texts(column: Sequence[str | None]) -> str:
+    if None in column:
+        column = [_NULL if text is None else text for text in column]
+    joined = _BETWEEN.join(column)  # type: ignore[arg-type]
+    if joined.count(_BETWEEN) != len(column) - 1:
+        raise NotCommitted("a text holds the character that separates texts", poisoned=True)
+    return joined
+
+
+def _numbers(column: Sequence[int | bool | None]) -> str:
+    return "{" + ",".join(["NULL" if number is None else str(number) for number in column]) + "}"
+
+
+_BETWEEN, _NULL = "\x01", "\x02"
+_Encoder = Callable[[Any], str | bytes]
+_UNIT_COLUMNS: tuple[_Encoder, ...] = (_texts, _numbers, _numbers, _numbers, _numbers, _numbers, b"".join)
+_REFUSAL_COLUMNS: tuple[_Encoder, ...] = (_numbers, _texts, b"".join, _texts, _texts, _numbers)
+_ENTRY_COLUMNS: tuple[_Encoder | None, ...] = (
+    _numbers,  # the unit's number, then the fields of an entry in their order; None is not sent
+    _numbers, _texts, _texts, _texts, _numbers, _numbers, _numbers, _numbers, _texts, None, None, _texts, b"".join, _texts,
+    _texts, _texts, None, b"".join,
+)  # fmt: skip
+
+
+def _columns(rows: list[tuple[Any, ...]], encoders: Sequence[_Encoder | None]) -> list[str | bytes]:
+    columns: Sequence[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(encoders)
+    return [
+        encode(column) if rows else _EMPTY[encode]
+        for encode, column in zip(encoders, columns, strict=True)
+        if encode is not None
+    ]
+
+
+_EMPTY: dict[_Encoder, str | bytes] = {_texts: "", _numbers: "{}", _UNIT_COLUMNS[-1]: b""}
+
+
+def _refusal_row(no: int, refused: Refused) -> tuple[Any, ...]:
+    refusal = refused.refusal
+    facts = orjson.dumps({"detail": refusal.detail, **refusal.facts}).decode()
+    return (no, refused.key, refused.fingerprint, refusal.code, facts, refusal.remembered)
+
+
+def outcomes_of(units: Sequence[AnyUnit], rejected: Sequence[asyncpg.Record]) -> list[Outcome]:
+    """An outcome per unit from the rows that `commit_batch.sql` returned: units without a row were applied."""
+    outcomes: list[Outcome] = [APPLIED] * len(units)
+    for row in rejected:
+        if row["unit_no"] is None:
+            continue
+        place = row["unit_no"] - 1
+        outcome = outcomes[place]
+        if row["account"] is None:
+            raise NotCommitted(f"account {units[place].user_id} has vanished", poisoned=True)
+        if not isinstance(outcome, Replayed):
+            account = account_of(orjson.loads(row["account"]))
+            outcome = Replayed(account, {}) if row["entry"] or row["refusal"] else Stale(account)
+            outcomes[place] = outcome
+        if isinstance(outcome, Replayed):
+            _note(outcome.answers, row["entry"], row["refusal"])
+    return outcomes
+
+
+def settled_outcomes(
+    units: Sequence[AnyUnit], accounts: Sequence[asyncpg.Record], found: Sequence[asyncpg.Record]
+) -> list[Outcome]:
+    """An outcome per unit from what the database holds now."""
+    account_by_user: dict[str, Account] = {}
+    for row in accounts:
+        account = account_of(orjson.loads(row["account"]))
+        account_by_user[account.user_id] = account
+    answers_by_user: dict[str, dict[str, Stored]] = {unit.user_id: {} for unit in units}
+    for row in found:
+        _note(answers_by_user[row["user_id"]], row["entry"], row["refusal"])
+    return [
+        unit.settled(account_by_user.get(unit.user_id, unit.before), answers_by_user[unit.user_id]) for unit in units
+    ]
+
+
+def _note(answers: dict[str, Stored], entry: str | None, refusal: str | None) -> None:
+    if entry is not None:
+        key, stored = stored_entry_of(orjson.loads(entry))
+        answers[key] = stored
+    elif refusal is not None:
+        key, stored = stored_refusal_of(orjson.loads(refusal))
+        answers[key] = stored

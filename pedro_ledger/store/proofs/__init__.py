@@ -1,0 +1,1 @@
+"""Sealed accounts, and what proves an entry against them."""

@@ -1,0 +1,1 @@
+"""Reports and the rollups that they read."""

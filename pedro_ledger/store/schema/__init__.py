@@ -1,0 +1,1 @@
+"""The schema itself: migrations, roles, partitions, backups."""

@@ -1,0 +1,239 @@
+"""Brings a database up to date: plain numbered SQL files, forward only, each once, under one lock.
+
+The lock is a session's advisory lock on a connection of its own, so replicas that start together wait for each other; it
+goes with the session, however that ends.
+"""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import NamedTuple
+
+import asyncpg
+
+from pedro_ledger.postgres.database import Connection, Database, unavailable
+from pedro_ledger.postgres.queries import SqlFiles, sql_folder
+from pedro_ledger.store.schema.roles import renew_app_roles
+
+_SQL = SqlFiles("schema")
+LOCK_KEY = 0x5045_4452_4F  # "PEDRO"
+LOCK_WAIT = "120s"
+"""How long to wait for another process that migrates."""
+TABLE_LOCK_WAIT = "5s"
+"""How long to wait for a table in use; whoever wants the table meanwhile waits behind us, so it is short."""
+SESSION_LIVENESS_CHECK = "2s"
+"""How soon the server notices that a migrator was killed in the middle of a statement, and lets its lock go."""
+_SKIP_WHEN = re.compile(r"^-- skip-when: (.+)$", re.MULTILINE)
+
+
+class MigrationError(Exception):
+    """The database cannot be brought up to date; the message says why and what to do."""
+
+
+class Migration(NamedTuple):
+    """One file of `sql/migrations`."""
+
+    version: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file."""
+        return sha256(self.text.encode()).hexdigest()
+
+    @property
+    def skip_when(self) -> str | None:
+        """A query; where it answers true, what the file makes is there already and is taken over as it is."""
+        found = _SKIP_WHEN.search(self.text)
+        return found.group(1) if found else None
+
+
+class Step(NamedTuple):
+    """A migration that was applied now, or taken over."""
+
+    migration: Migration
+    adopted: bool
+
+
+def migration_files() -> list[Migration]:
+    """Every migration, in order. Raises `MigrationError` where a number is missing or twice there."""
+    found = []
+    for file in sorted((sql_folder() / "migrations").glob("*.sql")):
+        match = re.fullmatch(r"(\d{4})_([a-z0-9_]+)", file.stem)
+        if match is None:
+            raise MigrationError(f"{file.name} is no migration's name: write 0007_what_it_does.sql")
+        found.append(Migration(int(match[1]), file.stem, file.read_text(encoding="utf-8")))
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+        raise MigrationError("sql/migrations must be numbered 0001, 0002, … without a gap")
+    return found
+
+
+async def pending(database: Database) -> list[Migration]:
+    """What `migrate` would do, without doing it."""
+    with unavailable():
+        connection = await database.connect()
+    try:
+        return plan(migration_files(), await _applied(connection))
+    finally:
+        await connection.close(timeout=1)
+
+
+async def preview(database: Database) -> tuple[list[Step], int]:
+    """What `migrate` would apply or take over, and how many users it would adopt. Changes nothing.
+
+    Raises `MigrationError` where it would fail for what the app's tables lack.
+    """
+    with unavailable():
+        connection = await database.connect()
+    try:
+        steps = []
+        for migration in plan(migration_files(), await _applied(connection)):
+            adopted = migration.skip_when is not None and bool(await connection.fetchval(migration.skip_when))
+            if adopted and migration.version == 1:
+                await check_app_schema(connection)
+            steps.append(Step(migration, adopted))
+        if await connection.fetchval("SELECT to_regclass('pedro_ledger.account')") is not None:
+            return steps, await connection.fetchval(_SQL["count_unadopted"])
+        has_balances = await connection.fetchval("SELECT to_regclass('public.\"CreditBalance\"')") is not None
+        return steps, await connection.fetchval(_SQL["count_balances"]) if has_balances else 0
+    finally:
+        await connection.close(timeout=1)
+
+
+@asynccontextmanager
+async def owner_session(database: Database) -> AsyncIterator[Connection]:
+    """A connection for what only the owner of the ledger may do, to a database that is up to date. Raises `MigrationError`."""
+    with unavailable():
+        connection = await database.connect()
+    try:
+        behind = plan(migration_files(), await _applied(connection))
+        if behind:
+            raise MigrationError(f"The database lacks {behind[0].name}: run `pedro-ledger migrate` first.")
+        yield connection
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise MigrationError(
+            f"The database role may not do this ({error}): set DIRECT_URL to the owner's URL."
+        ) from error
+    finally:
+        await connection.close(timeout=1)
+
+
+async def migrate(database: Database) -> list[Step]:
+    """Do what is pending. Safe beside other processes that do the same. Raises `MigrationError`."""
+    with unavailable():
+        connection = await database.connect()
+    try:
+        files = migration_files()
+        if not plan(files, await _applied(connection)):
+            return []  # the usual start takes no lock, and needs no right to make anything
+        await be_the_only_one(connection, through_pooler=database.url.pgbouncer)
+        if not await _has_record(connection):
+            await connection.execute(_SQL["make_record"])
+        todo = plan(files, await _applied(connection))
+        steps = [Step(migration, await _apply(connection, migration)) for migration in todo]
+        await renew_app_roles(connection)
+        return steps
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise MigrationError(
+            f"The database role may not migrate ({error}): run `pedro-ledger migrate` with DIRECT_URL set to the owner's URL."
+        ) from error
+    finally:
+        await connection.close(timeout=1)
+
+
+def plan(files: Sequence[Migration], applied: Sequence[asyncpg.Record]) -> list[Migration]:
+    """The files that were not applied yet. Raises `MigrationError` where the database and the files disagree."""
+    by_version = {migration.version: migration for migration in files}
+    for row in applied:
+        migration = by_version.get(row["version"])
+        if migration is None:
+            raise MigrationError(
+                f"The database has migration {row['name']}, which this pedro-ledger does not know: upgrade pedro-ledger."
+            )
+        if migration.checksum != row["checksum"]:
+            raise MigrationError(
+                f"Migration {row['name']} was changed after it was applied: restore the file; a change needs a new migration."
+            )
+    done = {row["version"] for row in applied}
+    todo = [migration for migration in files if migration.version not in done]
+    if todo and done and todo[0].version < max(done):
+        raise MigrationError(
+            f"The database has later migrations but no record of {todo[0].name}: restore its row in "
+            "pedro_ledger.schema_migration, or the database from a backup."
+        )
+    return todo
+
+
+async def check_app_schema(connection: Connection) -> None:
+    """Raises `MigrationError` with the first thing in which the app's tables are not what the daemon needs."""
+    missing = await connection.fetchrow(_SQL["find_missing_column"])
+    if missing is not None:
+        raise MigrationError(
+            f'The app\'s table "{missing["table"]}" has no column "{missing["column"]}" of type {missing["type"]}: '
+            "bring the database up to the app's schema with `prisma migrate deploy`, then migrate again."
+        )
+    obstacle = await connection.fetchval(_SQL["find_schema_obstacle"])
+    if obstacle is not None:
+        raise MigrationError(f"The app's table {obstacle}, then migrate again.")
+
+
+async def _has_record(connection: Connection) -> bool:
+    return await connection.fetchval("SELECT to_regclass('pedro_ledger.schema_migration')") is not None
+
+
+async def _applied(connection: Connection) -> Sequence[asyncpg.Record]:
+    return await connection.fetch(_SQL["list_applied"]) if await _has_record(connection) else ()
+
+
+async def be_the_only_one(connection: Connection, *, through_pooler: bool) -> None:
+    """Take the migrators' lock, which goes with the session. Raises `MigrationError` where that takes too long, or cannot be.
+
+    A transaction pooler would take the lock on one server connection, migrate on others and leave it locked behind. Some
+    write `pgbouncer=true` into a direct URL too, so what counts is whether the server is another process than the one
+    that answered.
+    """
+    if through_pooler and await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
+        raise MigrationError("Migrations cannot go through a transaction pooler: set DIRECT_URL to the server itself.")
+    await connection.execute(
+        "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', $1, false), "
+        "set_config('client_connection_check_interval', $2, false)",
+        LOCK_WAIT,
+        SESSION_LIVENESS_CHECK,
+    )
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+    except asyncpg.LockNotAvailableError:
+        raise MigrationError(
+            f"Another process has been migrating this database for {LOCK_WAIT}. Wait for it, or end it, and start again."
+        ) from None
+
+
+async def _apply(connection: Connection, migration: Migration) -> bool:
+    """One migration and its record, or neither. Returns whether what it makes was there already and was taken over."""
+    try:
+        async with connection.transaction():
+            # Not the role's own search path: a schema named like the role would get the app's tables.
+            await connection.execute(
+                "SELECT set_config('search_path', 'public', true), set_config('lock_timeout', $1, true)",
+                TABLE_LOCK_WAIT,
+            )
+            adopted = migration.skip_when is not None and bool(await connection.fetchval(migration.skip_when))
+            if not adopted:
+                await connection.execute(migration.text)
+            if migration.version == 1:
+                await check_app_schema(connection)
+            await connection.execute(
+                _SQL["record_applied"], migration.version, migration.name, migration.checksum, adopted
+            )
+    except asyncpg.LockNotAvailableError:
+        raise MigrationError(
+            f"Migration {migration.name} waited {TABLE_LOCK_WAIT} for a table that another transaction uses: "
+            "end that transaction, or wait for it, and start again."
+        ) from None
+    except asyncpg.InsufficientPrivilegeError:
+        raise
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"Migration {migration.name} failed: {error}") from error
+    return adopted

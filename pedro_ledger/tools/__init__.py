@@ -1,0 +1,1 @@
+"""Tools beside the daemon, which imports none of them."""

@@ -1,0 +1,89 @@
+"""The SQL that the package carries: every query says its purpose, is used, and is understood by the server."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+import pedro_ledger
+from pedro_ledger.postgres.database import Connection
+from pedro_ledger.postgres.queries import SqlFiles, sql_folder
+
+QUERIES = sorted((sql_folder() / "queries").glob("*/*.sql"))
+SEVERAL_STATEMENTS = {"make_record", "prepare_session", "wait_for_writers"}  # run, not prepared
+
+
+def names_used() -> dict[str, tuple[set[str], set[str]]]:
+    """For each area, the names that the code subscripts `_SQL` with, and every text in the module that opens the area."""
+    used = {}
+    for file in Path(pedro_ledger.__file__).parent.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        areas = [
+            node.args[0].value
+            for node in nodes
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "SqlFiles"
+            if isinstance(node.args[0], ast.Constant)
+        ] + [
+            node.args[1].value  # of an `AppTable`, which opens its area in its base's name
+            for node in nodes
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "__init__"
+            if len(node.args) == 2 and isinstance(node.args[1], ast.Constant) and file.parent.name == "store"
+        ]
+        subscripts = [
+            node.slice.value
+            for node in nodes
+            if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "_SQL"
+            if isinstance(node.slice, ast.Constant)
+        ]
+        texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        for area in areas:
+            used[str(area)] = ({str(name) for name in subscripts}, set(texts))
+    return used
+
+
+def test_every_name_that_the_code_uses_is_a_file_and_every_file_is_used() -> None:
+    """A query that is missing must not be found out by a request."""
+    used = names_used()
+    assert used.keys() == {file.parent.name for file in QUERIES}
+    for area, (subscripts, texts) in used.items():
+        there = {file.stem for file in QUERIES if file.parent.name == area}
+        assert subscripts <= there, f"{area}: no such query"
+        assert there <= texts, f"{area}: not used"
+
+
+@pytest.mark.parametrize("file", QUERIES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_query_begins_with_its_purpose(file: Path) -> None:
+    first, _, rest = file.read_text(encoding="utf-8").partition("\n")
+    assert first.startswith("-- ")
+    assert first.endswith((".", ")."))
+    assert rest.strip()
+
+
+async def test_the_server_understands_every_query(connection: Connection) -> None:
+    for file in QUERIES:
+        text = file.read_text(encoding="utf-8")
+        try:
+            if file.stem in SEVERAL_STATEMENTS:
+                await connection.execute(text)
+            else:
+                await connection.prepare(text)
+        except asyncpg.PostgresError as error:
+            pytest.fail(f"{file.parent.name}/{file.name}: {error}")
+
+
+def test_a_name_or_area_that_is_not_there_is_told() -> None:
+    with pytest.raises(LookupError, match=r"no sql/queries/commit/no_such_query\.sql"):
+        SqlFiles("journal")["no_such_query"]
+    with pytest.raises(LookupError, match="no query in sql/queries/no_such_area"):
+        SqlFiles("no_such_area")
+
+
+def test_files_are_read_alike_on_every_machine() -> None:
+    """The checksum of a migration must not depend on the locale of the machine that reads it."""
+    code = "from pedro_ledger.store.schema.migrations import migration_files; migration_files()"
+    strict = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
+    done = subprocess.run([sys.executable, *strict, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

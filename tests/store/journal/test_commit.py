@@ -1,0 +1,217 @@
+"""Committing on a real server: what fits, what does not, and what became of a commit whose answer was lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from pedro_ledger.ledger.account import Account, Wanted
+from pedro_ledger.ledger.decide import Facts
+from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
+from pedro_ledger.ledger.operations import Deduct, Grant, Operation
+from pedro_ledger.ledger.units import APPLIED, Replayed, Stale, Unit
+from pedro_ledger.postgres.database import Connection, Database, commit_failure
+from pedro_ledger.store.app.users import UserStore
+from pedro_ledger.store.journal.accounts import AccountReader
+from pedro_ledger.store.journal.adoption import Adopter
+from pedro_ledger.store.journal.commit import BatchWriter
+from tests.support.client import Api
+
+AT_MS = 1_795_000_000_000
+
+
+@pytest.fixture
+async def writer(database: Database) -> AsyncIterator[BatchWriter]:
+    writer = BatchWriter(database, commit_timeout_s=5)
+    yield writer
+    await writer.close()
+
+
+async def account(database: Database, name: str) -> Account:
+    user, _ = await UserStore(database).upsert(name, None, None, signup_credits=100, actor="test")
+    loaded = await AccountReader(database, Adopter(database)).load([Wanted(user, ())])
+    return loaded[user].account
+
+
+def unit(before: Account, *operations: Operation, at_ms: int = AT_MS) -> Unit[None]:
+    made: Unit[None] = Unit(before, Facts(), at_ms)
+    for operation in operations:
+        made.add(None, operation)
+    made.seal()
+    return made
+
+
+def deduct(key: str, credits: int = 1, kind: str = "AI_TEXT_CHAT") -> Deduct:
+    return Deduct(key, "test", kind, credits)
+
+
+async def test_units_that_fit_are_applied_and_the_others_are_answered(database: Database, writer: BatchWriter) -> None:
+    a, b, c, d = [await account(database, name) for name in "abcd"]
+    assert await writer.commit([unit(b, deduct("1"))]) == [APPLIED]
+    first = unit(c, deduct("seen"), deduct("poor", 1000))
+    assert await writer.commit([first]) == [APPLIED]
+    outcomes = await writer.commit(
+        [unit(a, deduct("1"), deduct("2")), unit(b, deduct("2")), unit(first.after, deduct("new"), deduct("seen"), deduct("poor", 1000)),
+         unit(d, deduct("poor", 1000))]
+    )  # fmt: skip
+    assert outcomes[0] == outcomes[3] == APPLIED
+    assert isinstance(outcomes[1], Stale)
+    assert (outcomes[1].account.seq, outcomes[1].account.posted) == (2, 99)
+    assert isinstance(outcomes[2], Replayed)
+    assert outcomes[2].account == first.after
+    assert outcomes[2].answers["seen"].entry == first.decided[0][1]
+    refusal = outcomes[2].answers["poor"].refusal
+    assert refusal is not None
+    assert refusal.facts == {"creditsRequired": 1000, "creditsAvailable": 99}
+
+
+async def test_a_remembered_refusal_moves_the_revision(database: Database, writer: BatchWriter) -> None:
+    before = await account(database, "a")
+    assert await writer.commit([unit(before, deduct("poor", 1000))]) == [APPLIED]
+    (outcome,) = await writer.commit([unit(before, deduct("poor", 5))])
+    assert isinstance(outcome, Replayed), "one key is not both refused and applied, whichever replica is faster"
+
+
+async def test_a_batch_with_data_that_the_database_refuses_is_not_committed(
+    database: Database, writer: BatchWriter
+) -> None:
+    a, b = await account(database, "a"), await account(database, "b")
+    with pytest.raises(NotCommitted) as failure:
+        await writer.commit([unit(a, deduct("1")), unit(b, deduct("1", kind="NO_SUCH_TYPE"))])
+    assert failure.value.poisoned
+    assert await writer.commit([unit(a, deduct("1"))]) == [APPLIED]
+
+
+@pytest.mark.parametrize("text", ["a\x01b", "\x02"])
+async def test_what_separates_texts_cannot_come_with_one(database: Database, writer: BatchWriter, text: str) -> None:
+    one, other = await account(database, "one"), await account(database, "other")
+    with pytest.raises(NotCommitted) as caught:
+        await writer.commit([unit(one, deduct(text)), unit(other, deduct("fine"))])
+    assert caught.value.poisoned
+    assert await writer.commit([unit(other, deduct("fine"))]) == [APPLIED]
+
+
+async def test_a_lost_answer_is_settled_as_applied_and_a_lost_question_as_stale(
+    database: Database, writer: BatchWriter
+) -> None:
+    a, b = await account(database, "a"), await account(database, "b")
+    arrived, lost = unit(a, deduct("1"), deduct("poor", 1000)), unit(b, deduct("1"))
+    assert await writer.commit([arrived]) == [APPLIED]
+    outcomes = await writer.settle([arrived, lost])
+    assert outcomes[0] == APPLIED
+    assert outcomes[1] == Stale(b)
+    other = unit(a, deduct("1", 2))
+    (taken,) = await writer.settle([other])
+    assert isinstance(taken, Replayed)
+
+
+async def test_settling_waits_for_whoever_still_writes_the_account(database: Database, writer: BatchWriter) -> None:
+    a = await account(database, "a")
+    holder = await database.connect()
+    transaction = holder.transaction()
+    await transaction.start()
+    await holder.execute("SELECT FROM pedro_ledger.account WHERE user_id = $1 FOR UPDATE", a.user_id)
+    settling = asyncio.create_task(writer.settle([unit(a, deduct("1"))]))
+    watcher = await database.connect()
+    while not await watcher.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+        assert not settling.done()
+    await transaction.rollback()
+    assert await settling == [Stale(a)]
+    await holder.close()
+    await watcher.close()
+
+
+async def test_a_server_that_ends_the_connection_leaves_the_outcome_unknown(
+    database: Database, writer: BatchWriter, connection: Connection
+) -> None:
+    a = await account(database, "a")
+    assert await writer.commit([unit(a, deduct("0"))]) == [APPLIED]
+    holder = await database.connect()
+    async with holder.transaction():
+        await holder.execute("SELECT FROM pedro_ledger.account WHERE user_id = $1 FOR UPDATE", a.user_id)
+        committing = asyncio.create_task(writer.commit([unit(a, deduct("1"))]))
+        while not (
+            waiting := await connection.fetch("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        ):
+            assert not committing.done()
+        await connection.execute("SELECT pg_terminate_backend($1)", waiting[0]["pid"])
+        with pytest.raises(OutcomeUnknown):
+            await committing
+    await holder.close()
+
+
+async def test_a_read_only_server_certainly_commits_nothing(database: Database, connection: Connection) -> None:
+    a = await account(database, "a")
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    writer = BatchWriter(database, commit_timeout_s=5)
+    with pytest.raises(NotCommitted) as failure:
+        await writer.commit([unit(a, deduct("1"))])
+    assert not failure.value.poisoned
+    await writer.close()
+
+
+async def test_connections_that_are_ended_again_and_again_lose_nothing(api: Api, connection: Connection) -> None:
+    """Every backend but ours is terminated, over and over, under load; what was acknowledged is there once."""
+    users = [await api.user(100_000) for _ in range(5)]
+    acknowledged = 0
+    done = asyncio.Event()
+
+    async def caller(number: int) -> None:
+        nonlocal acknowledged
+        for i in range(40):
+            for _ in range(100):
+                reply = await api.deduct(users[number % 5], 1, key=f"{number}-{i}")
+                if reply.status == 201:
+                    break
+                assert reply.status == 503, reply.body
+            acknowledged += reply.status == 201
+
+    async def terminate() -> None:
+        while not done.is_set():
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await asyncio.sleep(0.1)
+
+    ending = asyncio.create_task(terminate())
+    await asyncio.gather(*(caller(number) for number in range(20)))
+    done.set()
+    await ending
+    assert acknowledged == 800
+    assert await connection.fetchval("SELECT count(*) FROM pedro_ledger.entry WHERE kind = 'deduct'") == 800
+    assert [await api.balance(user) for user in users] == [100_000 - 160] * 5
+
+
+async def test_no_hundred_thousand_users_add_a_series(api: Api) -> None:
+    def series() -> int:
+        return sum(1 for line in api.context.metrics.render().splitlines() if not line.startswith(b"#"))
+
+    user = await api.user(100)
+    await api.deduct(user, 1)
+    await api.deduct("nobody", 1)
+    await api.get("/nothing/here")
+    await api.get("/metrics")
+    before = series()
+    for number in range(100_000):
+        api.context.metrics.operation("deduct", "applied")
+        if number % 1000 == 0:
+            await api.deduct(f"stranger-{number}", 1)
+            await api.get(f"/nothing/{number}")
+    assert series() == before
+
+
+async def test_grants_and_deducts_of_other_replicas_are_seen(database: Database, writer: BatchWriter) -> None:
+    a = await account(database, "a")
+    ahead = unit(a, Grant("g", "x", 50, "promo"))
+    await writer.commit([ahead])
+    (outcome,) = await writer.commit([unit(a, deduct("1"))])
+    assert outcome == Stale(ahead.after)
+
+
+def test_only_an_error_of_the_statement_itself_is_certain() -> None:
+    assert isinstance(commit_failure(asyncpg.InterfaceError("closed")), OutcomeUnknown)
+    assert isinstance(commit_failure(TimeoutError()), OutcomeUnknown)
+    assert isinstance(commit_failure(asyncpg.AdminShutdownError("x")), OutcomeUnknown)
+    assert isinstance(commit_failure(asyncpg.UniqueViolationError("x")), OutcomeUnknown), "without its severity"

@@ -1,0 +1,100 @@
+"""The engine's promises under everything that a network and a database can do, thousands of times; and that breaking them shows."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from pedro_ledger.engine.actor import UserActor
+from pedro_ledger.engine.committer import GroupCommitter
+from pedro_ledger.engine.engine import Engine
+from pedro_ledger.ledger.units import APPLIED, Outcome, Stale, Unit
+from tests.system.simulation import virtual_time
+from tests.system.simulation.link import Link
+from tests.system.simulation.seeds import run_seeds
+from tests.system.simulation.story import tell
+from tests.system.simulation.virtual_time import Stuck
+from tests.system.simulation.world import AnyUnit, Broken, World
+
+SEEDS = 10_000
+
+
+def test_ten_thousand_seeds_keep_every_promise() -> None:
+    summary = run_seeds(0, SEEDS)
+    assert not summary.failures, "\n".join(
+        f"{failure.what}; repeat: python -m tests.system.simulation --seed {failure.seed}"
+        for failure in summary.failures
+    )
+    answered, injected = summary.outline.answered, summary.outline.injected
+    for outcome in ("applied", "replayed", "insufficient_credits", "unavailable, unknown", "unavailable, not_applied"):
+        assert answered[outcome] > SEEDS / 10, f"{outcome} was hardly met: {answered}"
+    assert len(injected) == 11, injected
+
+
+def test_a_seed_tells_the_same_story_again() -> None:
+    for seed in range(50):
+        assert tell(seed) == tell(seed)
+
+
+async def settled_blindly(self: GroupCommitter, units: Sequence[AnyUnit]) -> list[Outcome]:
+    return [APPLIED] * len(units)
+
+
+async def forgotten(self: Link, units: Sequence[AnyUnit]) -> list[Outcome]:
+    return [APPLIED] * len(units)
+
+
+def settled_by_keys_alone(self: AnyUnit, account: Any, answers: dict[str, Any]) -> Outcome:
+    return APPLIED if answers else Stale(account)
+
+
+def applied_on_any_revision(self: World, unit: AnyUnit) -> Outcome:
+    self.accounts[unit.user_id] = self.accounts[unit.user_id]._replace(revision=unit.before.revision)
+    return right_apply(self, unit)
+
+
+right_apply = World._apply
+right_left = Engine.left
+
+
+def counted_twice(self: Engine, operation: Any, answer: Any) -> None:
+    right_left(self, operation, answer)
+    self.in_flight -= 1
+
+
+def nothing(self: Any, *_: Any) -> None: ...
+
+
+BREAKAGES: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+    "an unknown outcome is taken for success": (GroupCommitter, "_settle", settled_blindly),
+    "answers leave without a commit": (Link, "commit", forgotten),
+    "a unit is settled by its keys alone": (Unit, "settled", settled_by_keys_alone),
+    "revisions are not compared": (World, "_apply", applied_on_any_revision),
+    "what may still arrive is called not applied": (UserActor, "note_unknown", nothing),
+    "a repeated key in one unit is dropped": (UserActor, "_follow", nothing),
+    "deadlines are not kept": (UserActor, "expire", lambda self, now: 0),
+    "the house is counted wrongly": (Engine, "left", counted_twice),
+    "units that were not committed are dropped": (UserActor, "abandon_unit", lambda self: setattr(self, "unit", None)),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_broken_promise_is_found(breakage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, broken = BREAKAGES[breakage]
+    monkeypatch.setattr(owner, name, broken)
+    for seed in range(2_000):
+        try:
+            tell(seed)
+        except (Broken, Stuck, AssertionError):
+            return
+    pytest.fail(f"2,000 seeds did not find that {breakage}")
+
+
+def test_who_waits_for_ever_is_noticed() -> None:
+    async def wait_for_ever() -> None:
+
+        await asyncio.Event().wait()
+
+    with pytest.raises(Stuck):
+        virtual_time.run(wait_for_ever())

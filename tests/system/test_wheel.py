@@ -1,0 +1,52 @@
+"""The wheel carries what it needs and runs where there is no checkout."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.support.places import ROOT
+
+
+@pytest.mark.embedded
+def test_the_wheel_installs_and_runs(tmp_path: Path) -> None:
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    here = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "dependencies.pth").write_text(here + "\n")
+    script = (
+        "import pedro_ledger, pathlib; from pedro_ledger.store.schema.migrations import migration_files; "
+        "from pedro_ledger.store.journal.commit import COMMIT_BATCH; "
+        "assert 'site-packages' in pedro_ledger.__file__; print(len(migration_files()), len(COMMIT_BATCH) > 1000)"
+    )
+    ran = subprocess.run([str(python), "-I", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.stdout.split()[1] == "True"
+    told = subprocess.run(
+        [str(tmp_path / "venv" / "bin" / "pedro-ledger"), "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert "serve" in told.stdout
