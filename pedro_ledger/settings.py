@@ -6,17 +6,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+import structlog
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from pedro_ledger.billing.signatures import asaas_tokens, svix_secrets
+from pedro_ledger.ledger.errors import OperatorError
 
 PREFIX = "PEDRO_"
 UNPREFIXED = ("database_url", "direct_url", "database_replica_url")
+RENAMED = {"reports_fold_s": "rollup_interval_s"}
+"""Settings that had another name in the version before; the old one is still taken, with a warning."""
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """A wrong setting; the message is one line that names it."""
 
 
@@ -119,7 +122,7 @@ class Settings(BaseSettings):
     replica_lag_max_s: float = Field(
         5, gt=0, le=3600, description="A replica that is further behind is not read from; the primary answers."
     )
-    reports_fold_s: float = Field(5, gt=0, le=3600, description="What reports tell is summed up this often.")
+    rollup_interval_s: float = Field(5, gt=0, le=3600, description="What reports tell is summed up this often.")
     checkpoint_every_s: float = Field(
         0, ge=0, le=31 * 86_400, description="The ledger is sealed this often, by one of the replicas; 0: never."
     )
@@ -140,18 +143,6 @@ class Settings(BaseSettings):
     webhooks_kept_days: int = Field(
         60, ge=15, le=3650, description="A repeated webhook is known as such for this long; Asaas repeats for 14 days."
     )
-
-    @field_validator("clerk_webhook_secrets")
-    @classmethod
-    def _are_secrets(cls, value: SecretStr | None) -> SecretStr | None:
-        svix_secrets(value.get_secret_value() if value is not None else "")
-        return value
-
-    @field_validator("asaas_webhook_tokens")
-    @classmethod
-    def _are_tokens(cls, value: SecretStr | None) -> SecretStr | None:
-        asaas_tokens(value.get_secret_value() if value is not None else "")
-        return value
 
     @classmethod
     def settings_customise_sources(
@@ -174,10 +165,16 @@ def environment_name(field: str) -> str:
 def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     """All settings. Raises `SettingsError` for a wrong or unknown one, with one line that names it."""
     known = {environment_name(field): field for field in Settings.model_fields}
-    for variable in os.environ:
-        if variable.startswith(PREFIX) and variable not in known and not variable.startswith("PEDRO_TEST_"):
-            raise SettingsError(f"{variable} is not a setting{_did_you_mean(variable, list(known))}.")
     given = {name: value for name, value in overrides.items() if value is not None}
+    for variable in os.environ:
+        if variable in known or not variable.startswith(PREFIX) or variable.startswith("PEDRO_TEST_"):
+            continue
+        name = RENAMED.get(variable.removeprefix(PREFIX).lower())
+        if name is None:
+            raise SettingsError(f"{variable} is not a setting{_did_you_mean(variable, list(known))}.")
+        _warn_renamed(variable, environment_name(name))
+        if environment_name(name) not in os.environ:
+            given.setdefault(name, os.environ[variable])
     for name, value in _from_file(config).items():
         if name not in given and environment_name(name) not in os.environ:
             given[name] = value
@@ -209,12 +206,19 @@ def _from_file(config: Path | None) -> dict[str, Any]:
         raise SettingsError(f"--config {config}: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"--config {config} is not TOML: {error}.") from None
-    for name in values:
-        if name not in Settings.model_fields:
+    for name in list(values):
+        if name in RENAMED:
+            _warn_renamed(f"--config {config}: {name}", RENAMED[name])
+            values.setdefault(RENAMED[name], values.pop(name))
+        elif name not in Settings.model_fields:
             raise SettingsError(
                 f"--config {config}: {name} is not a setting{_did_you_mean(name, list(Settings.model_fields))}."
             )
     return values
+
+
+def _warn_renamed(old: str, new: str) -> None:
+    structlog.get_logger(__name__).warning("setting_renamed", old=old, new=new, advice="the old name goes with 0.3.0")
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

@@ -11,8 +11,9 @@ from pedro_ledger.api.http.paging import cursor_of
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.reading import invalid_query, refuse_unstorable
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response, page, time_text
+from pedro_ledger.api.http.responses import json_response, page
 from pedro_ledger.api.schemas.requests import Body
+from pedro_ledger.ledger.times import time_text
 
 AppRow = Mapping[str, Any]
 

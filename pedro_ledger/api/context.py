@@ -1,5 +1,6 @@
 """What handlers work with, handed to each call."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pedro_ledger.api.access.api_keys import KeyRing
@@ -16,7 +17,7 @@ from pedro_ledger.postgres.health import DatabaseHealth
 from pedro_ledger.store.app.admin_settings import AdminSettingsStore
 from pedro_ledger.store.app.features import FeatureStore
 from pedro_ledger.store.app.plans import PlanStore
-from pedro_ledger.store.app.price_refresher import Catalog
+from pedro_ledger.store.app.price_refresher import PriceRefresher
 from pedro_ledger.store.app.storage_objects import StorageStore
 from pedro_ledger.store.app.subscription_events import SubscriptionEventStore
 from pedro_ledger.store.app.users import UserStore
@@ -49,7 +50,7 @@ class Context:
         reports: ReportReader,
         users: UserStore,
         webhooks: Webhooks,
-        catalog: Catalog,
+        catalog: PriceRefresher,
         app_tables: AppTables,
         keys: KeyRing,
         limits: RateLimits | None,
@@ -60,6 +61,7 @@ class Context:
         body_bytes_max: int,
         body_timeout_s: float,
         signup_credits: int,
+        description: Mapping[str, Any],
     ) -> None:
         self.engine = engine
         self.entries = entries
@@ -80,6 +82,8 @@ class Context:
         self._database = database
         self.metrics = metrics
         self.signup_credits = signup_credits
+        self.description = description
+        """The API in OpenAPI."""
         self._body_bytes_max = body_bytes_max
         self._body_timeout_s = body_timeout_s
 

@@ -1,7 +1,7 @@
 """What customers may do with their own tokens: read what is theirs, where the route table lets them."""
 
-from pedro_ledger.api.access.api_keys import Caller
 from pedro_ledger.api.context import Context
+from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.routes import Route

@@ -14,10 +14,12 @@ from typing import Any, cast
 import structlog
 from aiohttp import web
 
-from pedro_ledger.api.access.api_keys import Caller, Scope, bearer
+from pedro_ledger.api.access.api_keys import bearer
 from pedro_ledger.api.context import Context
+from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem, internal_error, problem_of, problem_of_aiohttp, raw_answer, render
 from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.api.ownership import looks_like_a_token, only_their_own
 from pedro_ledger.api.router import Router
 from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
@@ -32,7 +34,7 @@ KEEP_ALIVE_S = 75.0
 _TOO_MANY_CONNECTIONS = raw_answer(
     Problem(503, "overloaded", "Too much is waiting", "Too many connections are open. Keep some alive and reuse them.")
 )
-HELD_S = 0.5
+OVERLOAD_DELAY_S = 0.5
 """How long an operation that was turned away waits for its answer, half more or less, so that those who ask again at once, as floods
 do, cost the others little. They are told to come back after longer than that."""
 LINGER_S = 1.0
@@ -41,13 +43,13 @@ LINGER_S = 1.0
 
 def make_server(context: Context, *, access_log: bool, body_bytes_max: int, connections_max: int) -> web.Server:
     """The server, to be run by aiohttp's `ServerRunner`."""
-    door = Door(context, access_log=access_log)
+    handler = RequestHandler(context, access_log=access_log)
 
     def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
-        return Request(message, payload, protocol, writer, task, door.loop, client_max_size=body_bytes_max)
+        return Request(message, payload, protocol, writer, task, handler.loop, client_max_size=body_bytes_max)
 
     return _Server(
-        door.answer,
+        handler.answer,
         connections_max=connections_max,
         request_factory=request_of,
         access_log=None,
@@ -56,7 +58,7 @@ def make_server(context: Context, *, access_log: bool, body_bytes_max: int, conn
     )
 
 
-class Door:
+class RequestHandler:
     """What stands between a connection and the handlers."""
 
     def __init__(self, context: Context, *, access_log: bool) -> None:
@@ -92,7 +94,7 @@ class Door:
         except LedgerError as error:
             response = render(problem_of(error))
             if isinstance(error, Overloaded):
-                await asyncio.sleep(HELD_S * (0.5 + random()))  # noqa: S311 - spreads them
+                await asyncio.sleep(OVERLOAD_DELAY_S * (0.5 + random()))  # noqa: S311 - spreads them
         except web.HTTPException as error:
             response = render(problem_of_aiohttp(error))
         except Exception:

@@ -14,8 +14,8 @@ from pedro_ledger.ledger.billing import (
     Billing,
     Delivery,
     Effect,
-    News,
-    PeriodNews,
+    PaymentEvent,
+    PeriodEvent,
     object_of,
     storable,
     text_of,
@@ -32,7 +32,7 @@ class Meaning(NamedTuple):
     """What a type of event says: the status to record (None: as it was), and the news of its billing period."""
 
     status: str | None
-    news: News | None = None
+    news: PaymentEvent | None = None
 
 
 MEANINGS: dict[str, Meaning] = {
@@ -41,9 +41,9 @@ MEANINGS: dict[str, Meaning] = {
     "SUBSCRIPTION_INACTIVATED": Meaning("canceled"),
     "SUBSCRIPTION_DELETED": Meaning("canceled"),
     "PAYMENT_CREATED": Meaning("pending"),
-    "PAYMENT_CONFIRMED": Meaning("active", News.PAID),
-    "PAYMENT_RECEIVED": Meaning("active", News.PAID),
-    "PAYMENT_DUNNING_RECEIVED": Meaning("active", News.PAID),
+    "PAYMENT_CONFIRMED": Meaning("active", PaymentEvent.PAID),
+    "PAYMENT_RECEIVED": Meaning("active", PaymentEvent.PAID),
+    "PAYMENT_DUNNING_RECEIVED": Meaning("active", PaymentEvent.PAID),
     "PAYMENT_OVERDUE": Meaning("past_due"),
     "PAYMENT_CREDIT_CARD_CAPTURE_REFUSED": Meaning("failed"),
     "PAYMENT_REPROVED_BY_RISK_ANALYSIS": Meaning("failed"),
@@ -51,11 +51,11 @@ MEANINGS: dict[str, Meaning] = {
     "PAYMENT_RESTORED": Meaning("pending"),
     "PAYMENT_REFUND_IN_PROGRESS": Meaning("pending"),
     "PAYMENT_PARTIALLY_REFUNDED": Meaning("refunded"),
-    "PAYMENT_REFUNDED": Meaning("refunded", News.REFUNDED),
-    "PAYMENT_RECEIVED_IN_CASH_UNDONE": Meaning("past_due", News.UNDONE),
-    "PAYMENT_CHARGEBACK_REQUESTED": Meaning("chargeback", News.UNDONE),
-    "PAYMENT_CHARGEBACK_DISPUTE": Meaning("chargeback", News.UNDONE),
-    "PAYMENT_AWAITING_CHARGEBACK_REVERSAL": Meaning("active", News.PAID),
+    "PAYMENT_REFUNDED": Meaning("refunded", PaymentEvent.REFUNDED),
+    "PAYMENT_RECEIVED_IN_CASH_UNDONE": Meaning("past_due", PaymentEvent.UNDONE),
+    "PAYMENT_CHARGEBACK_REQUESTED": Meaning("chargeback", PaymentEvent.UNDONE),
+    "PAYMENT_CHARGEBACK_DISPUTE": Meaning("chargeback", PaymentEvent.UNDONE),
+    "PAYMENT_AWAITING_CHARGEBACK_REVERSAL": Meaning("active", PaymentEvent.PAID),
 }
 """Types that are not here concern neither users nor credits."""
 
@@ -86,12 +86,12 @@ def _effect(event_type: str, payload: dict[str, Any]) -> Effect:
         # A charge that belongs to no subscription is the app's own business, for example a top-up.
         return IGNORED if is_payment and what.get("subscription") is None else UNREADABLE
     users, plan = _reference(what)
-    periods: tuple[PeriodNews, ...] = ()
+    periods: tuple[PeriodEvent, ...] = ()
     if meaning.news is not None:
         charge = text_of(what, "id")
         if charge is None:
             return UNREADABLE
-        periods = (PeriodNews(subscription, charge, plan, meaning.news),)
+        periods = (PeriodEvent(subscription, charge, plan, meaning.news),)
     return Billing(subscription, text_of(what, "customer"), users, plan, meaning.status, periods)
 
 

@@ -12,10 +12,10 @@ from pedro_ledger.ledger.billing import (
     Billing,
     Delivery,
     Effect,
-    News,
-    PeriodNews,
-    UserGone,
-    UserSeen,
+    PaymentEvent,
+    PeriodEvent,
+    UserDeleted,
+    UserUpserted,
     object_of,
     objects_of,
     storable,
@@ -46,14 +46,16 @@ def read_event(event_id: str, body: dict[str, Any], received_at: datetime) -> De
     return Delivery(PROVIDER, event_id, event_type, subject, occurred_at, effect, payload)
 
 
-def read_user(data: dict[str, Any]) -> UserSeen | None:
+def read_user(data: dict[str, Any]) -> UserUpserted | None:
     """A user as Clerk's API, webhooks and exports write one; None where there is no id."""
     clerk_id = text_of(data, "id")
     if clerk_id is None:
         return None
     parts = [part for name in ("first_name", "last_name") if isinstance(part := data.get(name), str)]
     name = " ".join(" ".join(parts).split()) or text_of(data, "username")
-    return UserSeen(clerk_id, _email(data), name[:NAME_LENGTH_MAX] if name else None, data.get("banned") is not True)
+    return UserUpserted(
+        clerk_id, _email(data), name[:NAME_LENGTH_MAX] if name else None, data.get("banned") is not True
+    )
 
 
 def _user(event_type: str, data: dict[str, Any]) -> Effect:
@@ -61,7 +63,7 @@ def _user(event_type: str, data: dict[str, Any]) -> Effect:
         return read_user(data) or UNREADABLE
     if event_type == "user.deleted":
         clerk_id = text_of(data, "id")
-        return UserGone(clerk_id) if clerk_id is not None else UNREADABLE
+        return UserDeleted(clerk_id) if clerk_id is not None else UNREADABLE
     return IGNORED
 
 
@@ -109,12 +111,12 @@ def _plan(item: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for key in found if key is not None))
 
 
-def _period(item: dict[str, Any]) -> PeriodNews | None:
+def _period(item: dict[str, Any]) -> PeriodEvent | None:
     """The billing period that an item says is paid. Its start is told by the day: repeats of it differ by milliseconds."""
     item_id, start = text_of(item, "id"), time_of_ms(item.get("period_start"))
     if item.get("status") != "active" or not _is_paid(item) or item_id is None or start is None:
         return None
-    return PeriodNews(item_id, start.date().isoformat(), _plan(item), News.PAID)
+    return PeriodEvent(item_id, start.date().isoformat(), _plan(item), PaymentEvent.PAID)
 
 
 def _is_paid(item: dict[str, Any]) -> bool:

@@ -13,10 +13,10 @@ import structlog
 from pedro_ledger.billing import asaas, clerk
 from pedro_ledger.billing.signatures import NotGenuine, verify_svix, verify_token
 from pedro_ledger.engine.engine import Engine
-from pedro_ledger.ledger.billing import UNREADABLE, Delivery, UserSeen
+from pedro_ledger.ledger.billing import UNREADABLE, Delivery, UserUpserted
 from pedro_ledger.ledger.errors import LedgerError, Unavailable
 from pedro_ledger.ledger.operations import Grant, Recovery
-from pedro_ledger.store.billing.inbox import State, Taken, WebhookStore
+from pedro_ledger.store.billing.inbox import DeliveryResult, State, WebhookStore
 from pedro_ledger.store.billing.periods import Period, PlanPeriods, Step
 
 RETRY_INTERVAL_S = 5.0
@@ -59,11 +59,11 @@ class Webhooks:
             raise NotConfigured("PEDRO_ASAAS_WEBHOOK_TOKENS is not set.")
         self._require(asaas.PROVIDER, lambda: verify_token(self._asaas_tokens, token))
 
-    async def take_asaas(self, body: bytes) -> Taken:
+    async def take_asaas(self, body: bytes) -> DeliveryResult:
         """Take an event whose token was checked. Raises `Unavailable` when it should be sent again."""
         return await self._take(_read(asaas.PROVIDER, None, body, datetime.now(UTC)))
 
-    async def take_clerk(self, event_id: str, timestamp: str, signatures: str, body: bytes) -> Taken:
+    async def take_clerk(self, event_id: str, timestamp: str, signatures: str, body: bytes) -> DeliveryResult:
         """Take an event. Raises `NotGenuine`, `NotConfigured`, and `Unavailable` when it should be sent again."""
         if not self._clerk_secrets:
             raise NotConfigured("PEDRO_CLERK_WEBHOOK_SECRETS is not set.")
@@ -103,9 +103,9 @@ class Webhooks:
             self._on_answer(provider, "not_genuine")
             raise
 
-    async def _take(self, delivery: Delivery) -> Taken:
+    async def _take(self, delivery: Delivery) -> DeliveryResult:
         taken = await self._apply(delivery)
-        if taken.is_new_user and isinstance(delivery.effect, UserSeen):
+        if taken.is_new_user and isinstance(delivery.effect, UserUpserted):
             await self._store.hasten(delivery.effect.clerk_id)
             await self.turn()
         self._on_answer(delivery.provider, "repeat" if taken.is_repeat else taken.state.value)
@@ -116,7 +116,7 @@ class Webhooks:
         )  # fmt: skip
         return taken
 
-    async def _apply(self, delivery: Delivery) -> Taken:
+    async def _apply(self, delivery: Delivery) -> DeliveryResult:
         taken = await self._store.take(delivery)
         if taken.user_id is not None:
             try:

@@ -1,20 +1,31 @@
-"""`pedro-ledger backup` and `pedro-ledger restore`."""
+"""`pedro-ledger backup`."""
 
 import asyncio
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import orjson
 import typer
 
-from pedro_ledger.cli import verify
+from pedro_ledger.cli.base import AsJson, Config, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.proofs.fsync import sync
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.schema.backups import Archive, ArchiveError, make_archive, restore_archive
-from pedro_ledger.store.schema.migrations import migrate
+from pedro_ledger.store.schema.backups import Archive, ArchiveError, make_archive
+
+
+def command(
+    file: Annotated[Path | None, typer.Argument(help="Where to write it; a name with the time without it.")] = None,
+    config: Config = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write both schemas to one file that is read back before it gets its name; the daemon goes on serving."""
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(back_up(settings, file or default_file(), replace=replace, as_json=as_json)))
 
 
 def default_file() -> Path:
@@ -54,24 +65,6 @@ async def write_archive(database: Database, file: Path) -> Archive:
     finally:
         fresh.unlink(missing_ok=True)
     return archive
-
-
-async def restore(settings: Settings, file: Path, *, drop_grants: bool, as_json: bool) -> int:
-    """Returns the exit status, which is that of `verify`."""
-    _check_source(file)
-    async with open_databases(settings) as databases:
-        tables = await restore_archive(databases.direct, file, drop_grants=drop_grants)
-        if not as_json:
-            typer.echo(f"restored {tables} tables into {databases.direct.url.label}")
-        for step in await migrate(databases.direct):
-            if not as_json:
-                typer.echo(f"applied  {step.migration.name}")
-    return await verify.main(settings, as_json=as_json)
-
-
-def _check_source(file: Path) -> None:
-    if not file.is_file():
-        raise ArchiveError(f"{file} is no file: name a backup that pedro-ledger backup made.")
 
 
 def _check_target(file: Path, *, replace: bool) -> None:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from pedro_ledger.ledger.errors import OperatorError, Unavailable
 from pedro_ledger.settings import Settings, SettingsError, load_settings
+from pedro_ledger.telemetry.logs import configure_logs
 
 T = TypeVar("T")
 Config = Annotated[
@@ -25,8 +27,6 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 def settings_or_fail(config: Path | None, **overrides: Any) -> Settings:
     """The settings; a wrong one ends the command with the line that names it."""
-    from pedro_ledger.telemetry.logs import configure_logs  # noqa: PLC0415 - commands load what they need
-
     try:
         settings = load_settings(config, **overrides)
     except SettingsError as error:
@@ -37,35 +37,14 @@ def settings_or_fail(config: Path | None, **overrides: Any) -> Settings:
 
 def run(job: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine on uvloop; what is expected to go wrong ends in one line."""
-    from pedro_ledger.daemon.app import ListenError  # noqa: PLC0415
-    from pedro_ledger.ledger.errors import Unavailable  # noqa: PLC0415
-    from pedro_ledger.postgres.client_programs import ProgramError  # noqa: PLC0415
-    from pedro_ledger.postgres.embedded import EmbeddedError  # noqa: PLC0415
-    from pedro_ledger.postgres.url import DatabaseUrlError  # noqa: PLC0415
-    from pedro_ledger.proofs.errors import CheckpointError  # noqa: PLC0415
-    from pedro_ledger.store.schema.backups import ArchiveError  # noqa: PLC0415
-    from pedro_ledger.store.schema.migrations import MigrationError  # noqa: PLC0415
-    from pedro_ledger.store.schema.partitions import PartitionError  # noqa: PLC0415
-    from pedro_ledger.store.schema.roles import RoleError  # noqa: PLC0415
-
     try:
         if sys.platform == "win32":
             return asyncio.run(job)
-        import uvloop  # noqa: PLC0415
+        import uvloop  # noqa: PLC0415 - not there on Windows
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(job)
-    except (
-        ArchiveError,
-        CheckpointError,
-        DatabaseUrlError,
-        EmbeddedError,
-        ListenError,
-        MigrationError,
-        PartitionError,
-        RoleError,
-        ProgramError,
-    ) as error:
+    except OperatorError as error:
         fail(str(error))
     except Unavailable as error:
         fail(f"{error.detail} ({error.facts.get('reason', 'no answer')}) Check DATABASE_URL and that the server runs.")

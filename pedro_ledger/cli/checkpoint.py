@@ -1,14 +1,33 @@
 """`pedro-ledger checkpoint`: seal the ledger now, or make and show the key that seals."""
 
+from typing import Annotated
+
 import orjson
 import typer
 
+from pedro_ledger.cli.base import AsJson, Config, fail, run, settings_or_fail
+from pedro_ledger.daemon.checkpoints import key_file_of, log_file_of, make_sealer
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.proofs.errors import CheckpointError
-from pedro_ledger.proofs.sealer import Sealer, file_of, key_file_of
 from pedro_ledger.proofs.signing import load_key, make_key
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.schema.migrations import pending
+
+
+def command(
+    config: Config = None,
+    make_key: Annotated[bool, typer.Option("--make-key", help="Make the key that signs, once.")] = False,
+    public_key: Annotated[bool, typer.Option("--public-key", help="Print the public key and nothing else.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Seal every account under one signed root, kept in a file outside the database and in the database."""
+    settings = settings_or_fail(config)
+    try:
+        if make_key or public_key:
+            raise typer.Exit(show_key(settings, make=make_key, as_json=as_json))
+        raise typer.Exit(run(main(settings, as_json=as_json)))
+    except CheckpointError as error:
+        fail(str(error))
 
 
 def show_key(settings: Settings, *, make: bool, as_json: bool) -> int:
@@ -33,7 +52,7 @@ async def main(settings: Settings, *, as_json: bool) -> int:
         behind = await pending(databases.direct)
         if behind:
             raise CheckpointError(f"the database lacks {behind[0].name}: run pedro-ledger migrate first")
-        made = await Sealer.of(settings, databases.direct).seal()
+        made = await make_sealer(settings, databases.direct).seal()
     if made is None:
         typer.echo("pedro-ledger: another checkpoint is being made: nothing is left to do", err=True)
         return 1
@@ -43,5 +62,5 @@ async def main(settings: Settings, *, as_json: bool) -> int:
         typer.echo(
             f"checkpoint {made.number}: {made.accounts} accounts, {made.entries} entries, root {made.root.hex()}"
         )
-        typer.echo(f"appended to {file_of(settings)}; a copy elsewhere makes it worth more")
+        typer.echo(f"appended to {log_file_of(settings)}; a copy elsewhere makes it worth more")
     return 0

@@ -1,14 +1,31 @@
 """`pedro-ledger migrate`."""
 
+from typing import Annotated
+
 import orjson
 import typer
 
+from pedro_ledger.cli.base import AsJson, Config, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.journal.adoption import Adopted, Adopter
 from pedro_ledger.store.schema.migrations import migrate, owner_session, preview
 from pedro_ledger.store.schema.roles import make_app_role
+
+
+def command(
+    config: Config = None,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when the database is behind.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Change nothing; list what would be done.")] = False,
+    app_role: Annotated[
+        str | None, typer.Option(help="Give this role, made where it is missing, what `serve` needs and no more.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database up to date, and adopt the users that the app made with Prisma."""
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(main(settings, check=check, plan=plan, app_role=app_role, as_json=as_json)))
 
 
 async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool, app_role: str | None = None) -> int:

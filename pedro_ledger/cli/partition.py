@@ -1,18 +1,31 @@
 """`pedro-ledger partition`."""
 
+from typing import Annotated
+
 import orjson
 import typer
 
+from pedro_ledger.cli.base import AsJson, Config, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.postgres.database import unavailable
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.schema.partitions import Plan, make_plan, turn
+from pedro_ledger.store.schema.partitions import Plan, convert, make_plan
 
 PRISMA = (
     'Prisma: the primary key is now ("id", "timestamp"). In schema.prisma write @@id([id, timestamp]) instead of @id, and\n'
     "findFirst instead of findUnique by id; then `prisma db push` and `prisma migrate` find nothing to do. With the old schema they\n"
     'try to make ("id") the key again, which PostgreSQL refuses without changing anything. The app\'s queries stay as they are.'
 )
+
+
+def command(
+    config: Config = None,
+    plan: Annotated[bool, typer.Option("--plan", "--dry-run", help="Change nothing; print the statements.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Convert the app's usage history to monthly partitions while everybody writes; again: make the next months."""
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(main(settings, plan_only=plan, as_json=as_json)))
 
 
 async def main(settings: Settings, *, plan_only: bool, as_json: bool) -> int:
@@ -27,7 +40,7 @@ async def main(settings: Settings, *, plan_only: bool, as_json: bool) -> int:
                 await connection.close(timeout=1)
             held_s = None
         else:
-            plan, held_s = await turn(databases.direct)
+            plan, held_s = await convert(databases.direct)
     if as_json:
         typer.echo(orjson.dumps(_facts(plan, held_s)))
     else:

@@ -3,11 +3,15 @@
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from pedro_ledger.cli.base import AsJson, Config, fail, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases, open_reader
 from pedro_ledger.reports.catalogue import REPORTS, Asked, ReportRow
 from pedro_ledger.reports.formats import render
@@ -15,6 +19,38 @@ from pedro_ledger.settings import Settings
 from pedro_ledger.store.reports.reader import ReportReader
 from pedro_ledger.store.schema.migrations import pending
 from pedro_ledger.telemetry.metrics import Metrics
+
+
+class ReportForm(StrEnum):
+    """How a report is printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    NDJSON = "ndjson"
+    JSON = "json"
+
+
+def command(
+    name: Annotated[str, typer.Argument(help="Its name: " + ", ".join(REPORTS) + ".")],
+    config: Config = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day, UTC.")] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day after the last one, UTC.")
+    ] = None,
+    operation: Annotated[str | None, typer.Option(help="Only uses of this operation type.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows.")] = None,
+    form: Annotated[ReportForm, typer.Option("--format", help="How to print it.")] = ReportForm.TABLE,
+    as_json: AsJson = False,
+) -> None:
+    """Print a report on users, usage, or the credits owed."""
+    if name not in REPORTS:
+        fail(f"there is no report {name}; the reports are {', '.join(REPORTS)}")
+    asked = Asked(since and since.date(), until and until.date(), operation, limit)
+    for option, value in asked._asdict().items():
+        if value is not None and option not in REPORTS[name].takes:
+            fail(f"the report {name} takes no --{option}")
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(main(settings, name, asked, "json" if as_json else form.value)))
 
 
 async def main(settings: Settings, name: str, asked: Asked, form: str) -> int:

@@ -1,11 +1,23 @@
 """`pedro-ledger reset`."""
 
+from typing import Annotated
+
 import typer
 
+from pedro_ledger.cli.base import Config, run, settings_or_fail
 from pedro_ledger.postgres.embedded import DATABASE, EmbeddedError, EmbeddedPostgres
 from pedro_ledger.settings import Settings
 
 WORD = "delete every credit"
+
+
+def command(
+    config: Config = None,
+    confirm: Annotated[str | None, typer.Option(help="The words that are asked for, where nobody types.")] = None,
+) -> None:
+    """Empty the embedded database for good, after a typed confirmation."""
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(main(settings, confirmation=confirm)))
 
 
 async def main(settings: Settings, *, confirmation: str | None) -> int:

@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
 
 import orjson
 import typer
 
 from pedro_ledger.billing.clerk import read_user
+from pedro_ledger.cli.base import AsJson, Config, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.ledger.billing import storable, time_of_ms
 from pedro_ledger.settings import Settings
@@ -34,6 +35,17 @@ class Tally:
         self.outcomes: Counter[Outcome] = Counter()
         self.bad: list[BadLine] = []
         self.seen: set[str] = set()
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="Clerk users, one JSON object a line; - reads standard input.")],
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring users up to date from a Clerk export; run it as often as you like. Nobody is removed."""
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(main(settings, file, is_dry=dry_run, as_json=as_json)))
 
 
 async def main(settings: Settings, file: Path, *, is_dry: bool, as_json: bool) -> int:

@@ -2,17 +2,18 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pedro_ledger.api.schemas.app_requests import PlanBody, SettingsChange
+from pedro_ledger.cli.base import AsJson, Config, fail, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.ledger.errors import Conflict
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.app.seed import KEYS, Steps, plan_steps, take_steps, turn
+from pedro_ledger.store.app.fields import Costs, PlanFields
+from pedro_ledger.store.app.seed import KEYS, Steps, plan_steps, seed_lock, take_steps
 from pedro_ledger.store.schema.migrations import pending
 
 
@@ -20,14 +21,36 @@ class SeedError(Exception):
     """The file cannot be taken; the message says what to do."""
 
 
-class Wanted(NamedTuple):
+class SeedFile(BaseModel):
+    """The part of a file that is checked as a whole; its plans are checked one by one."""
+
+    model_config = ConfigDict(strict=True)
+    featureCosts: Annotated[Costs, Field(max_length=1_000)]  # noqa: N815 - as the API calls them
+
+
+class SeedContent(NamedTuple):
     """What a file says."""
 
     plans: list[dict[str, Any]]
     costs: dict[str, int]
 
 
-def read(file: Path) -> Wanted:
+def command(
+    file: Annotated[Path, typer.Argument(help="A TOML file with plans and feature costs.")] = Path("config/plans.toml"),
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; tell what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring plans and feature costs to what a file says; idempotent."""
+    try:
+        wanted = read(file)
+    except SeedError as error:
+        fail(str(error))
+    settings = settings_or_fail(config)
+    raise typer.Exit(run(main(settings, wanted, dry_run=dry_run, as_json=as_json)))
+
+
+def read(file: Path) -> SeedContent:
     """Plans and prices of a file, checked as the API checks them. Raises `SeedError`."""
     try:
         given = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -43,8 +66,8 @@ def read(file: Path) -> Wanted:
     if not isinstance(plans, list):
         raise SeedError(f"{file}: begin each plan with [[plans]].")
     try:
-        costs = SettingsChange.model_validate({"featureCosts": given.get("featureCosts", {})}).featureCosts
-        checked = [PlanBody.model_validate(plan).model_dump(exclude_unset=True) for plan in plans]
+        costs = SeedFile.model_validate({"featureCosts": given.get("featureCosts", {})}).featureCosts
+        checked = [PlanFields.model_validate(plan).model_dump(exclude_unset=True) for plan in plans]
         text = orjson.dumps([checked, costs])
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -57,10 +80,10 @@ def read(file: Path) -> Wanted:
         values = [plan[key] for plan in checked if plan.get(key) is not None]
         if twice := {value for value in values if values.count(value) > 1}:
             raise SeedError(f"{file}: two plans have the {key} {min(twice)}.")
-    return Wanted(checked, {name: cost for name, cost in costs.items() if cost is not None})
+    return SeedContent(checked, {name: cost for name, cost in costs.items() if cost is not None})
 
 
-async def main(settings: Settings, wanted: Wanted, *, dry_run: bool, as_json: bool) -> int:
+async def main(settings: Settings, wanted: SeedContent, *, dry_run: bool, as_json: bool) -> int:
     """Returns the exit status: 1 where the database is behind or a plan's id is another plan's."""
     async with open_databases(settings) as databases:
         if await pending(databases.direct):
@@ -68,7 +91,7 @@ async def main(settings: Settings, wanted: Wanted, *, dry_run: bool, as_json: bo
             return 1
         await databases.primary.open()
         try:
-            async with turn(databases.direct):
+            async with seed_lock(databases.direct):
                 steps = await plan_steps(databases.primary, wanted.plans, wanted.costs)
                 if not dry_run:
                     await take_steps(databases.primary, steps)

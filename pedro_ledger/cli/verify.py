@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pedro_ledger.cli.base import AsJson, Config, fail, run, settings_or_fail
 from pedro_ledger.cli.verify_jobs import Finding, audit_in_process, check_in_process, check_sealed
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.ledger.evidence.checkpoints import Checkpoint, read_lines
@@ -62,6 +63,25 @@ class Verdict(NamedTuple):
     def findings(self) -> list[Finding]:
         """First what was sealed, then what the ledger itself shows, in order of user."""
         return [*self.departures, *(Finding(*problem) for report in self.reports for problem in report.problems)]
+
+
+def command(
+    config: Config = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A file of checkpoints that the ledger must not have left.")
+    ] = None,
+    public_key: Annotated[
+        str | None, typer.Option(help="The published key that must have signed them, in hexadecimal.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every account against its entries, the hash chain and the app's tables; exit 1 where something is wrong."""
+    settings = settings_or_fail(config)
+    try:
+        sealed = None if checkpoint is None else Sealed.of(checkpoint, public_key)
+    except CheckpointError as error:
+        fail(str(error))
+    raise typer.Exit(run(main(settings, sealed, as_json=as_json)))
 
 
 async def main(settings: Settings, sealed: Sealed | None = None, *, as_json: bool) -> int:

@@ -2,13 +2,26 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import orjson
 import typer
 
+from pedro_ledger.cli.base import AsJson
 from pedro_ledger.ledger.evidence.proofs import check, parse_proof
 from pedro_ledger.ledger.evidence.strict_json import EvidenceError, digest
 from pedro_ledger.proofs.signing import is_signed
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="What GET /v1/entries/{id}/proof gave; - is standard input.")],
+    public_key: Annotated[
+        str | None, typer.Option(help="The published key that must have signed, in hexadecimal.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check offline that an entry is sealed by a signed checkpoint; exit 1 where it is not."""
+    raise typer.Exit(main(file, public_key, as_json=as_json))
 
 
 def main(file: Path, public_key: str | None, *, as_json: bool) -> int:

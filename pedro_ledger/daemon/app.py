@@ -15,22 +15,24 @@ from aiohttp import web
 
 from pedro_ledger import __version__
 from pedro_ledger.api.access.api_keys import KeyRing
-from pedro_ledger.api.access.key_refresher import KeyWatch
+from pedro_ledger.api.access.key_refresher import KeyRefresher
 from pedro_ledger.api.access.session_tokens import CustomerTokens
 from pedro_ledger.api.context import AppTables, Context
 from pedro_ledger.api.http.listener import Listener
 from pedro_ledger.api.http.rate_limits import rate_limits
+from pedro_ledger.api.openapi import describe
 from pedro_ledger.api.server import make_server
 from pedro_ledger.billing.service import Webhooks
-from pedro_ledger.billing.signatures import asaas_tokens, svix_secrets
+from pedro_ledger.daemon.checkpoints import make_sealer
 from pedro_ledger.daemon.databases import Databases, open_databases, open_reader
 from pedro_ledger.daemon.initial_key import api_key_of
+from pedro_ledger.daemon.webhook_secrets import WebhookSecrets, webhook_secrets
 from pedro_ledger.engine.engine import Engine, EngineLimits
+from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.health import DatabaseHealth
-from pedro_ledger.proofs.sealer import Sealer
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.app.price_refresher import Catalog
+from pedro_ledger.store.app.price_refresher import PriceRefresher
 from pedro_ledger.store.app.users import UserStore
 from pedro_ledger.store.billing.inbox import WebhookStore
 from pedro_ledger.store.billing.periods import PlanPeriods
@@ -42,7 +44,7 @@ from pedro_ledger.store.journal.statements import EntryReader
 from pedro_ledger.store.keys import KeyStore
 from pedro_ledger.store.proofs.proofs import ProofStore
 from pedro_ledger.store.reports.reader import ReportReader
-from pedro_ledger.store.reports.rollups import Folder
+from pedro_ledger.store.reports.rollups import RollupWorker
 from pedro_ledger.store.schema.migrations import migrate
 from pedro_ledger.store.schema.partitions import PartitionKeeper
 from pedro_ledger.store.schema.roles import require_app_role
@@ -53,7 +55,7 @@ OTHER_FILES = 256
 """Files that are open beside callers' connections: the database's, the log, the loop's own."""
 
 
-class ListenError(Exception):
+class ListenError(OperatorError):
     """The daemon cannot take requests where the settings say; the message says what to do."""
 
 
@@ -92,10 +94,11 @@ class Running(NamedTuple):
 
 
 class Daemon:
-    """Everything that `serve` runs."""
+    """Everything that `serve` runs. Raises `SettingsError` for a secret that cannot be one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._webhook_secrets = webhook_secrets(settings)
 
     async def run(self, announce: Callable[[Running], None]) -> None:
         """Serve until SIGTERM or SIGINT; `announce` is called once requests are taken."""
@@ -145,20 +148,22 @@ class Daemon:
             wall_clock_ms,
             limits_of(settings),
         )
-        catalog = Catalog(databases.primary, engine.reprice, refresh_s=settings.prices_refresh_s)
+        catalog = PriceRefresher(databases.primary, engine.reprice, refresh_s=settings.prices_refresh_s)
         await catalog.refresh()
         purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
         partitions = PartitionKeeper(databases.direct)
         keys = KeyRing.of_one(key, "initial") if key else KeyRing({})
-        watch = KeyWatch(keys, KeyStore(databases.primary), refresh_s=settings.keys_refresh_s)
+        watch = KeyRefresher(keys, KeyStore(databases.primary), refresh_s=settings.keys_refresh_s)
         await watch.refresh()
         stack.push_async_callback(watch.close)
         engine.start()
         reader = await open_reader(databases, settings, stack, metrics)
-        folder = Folder(databases.primary, interval_s=settings.reports_fold_s, on_step=metrics.folded)
-        webhooks = make_webhooks(databases.primary, engine, settings, metrics)
-        sealing = [Sealer.of(settings, databases.direct, metrics.checkpoint).run] if settings.checkpoint_every_s else []
-        working = (catalog.run, purger.run, watch.run, folder.run, reader.run, partitions.run, webhooks.run)
+        worker = RollupWorker(databases.primary, interval_s=settings.rollup_interval_s, on_step=metrics.rolled_up)
+        webhooks = make_webhooks(databases.primary, engine, settings, self._webhook_secrets, metrics)
+        sealing = (
+            [make_sealer(settings, databases.direct, metrics.checkpoint).run] if settings.checkpoint_every_s else []
+        )
+        working = (catalog.run, purger.run, watch.run, worker.run, reader.run, partitions.run, webhooks.run)
         for run in (*working, *sealing):
             task = asyncio.create_task(run(), name=run.__qualname__)
             stack.push_async_callback(_cancel, task)
@@ -185,6 +190,7 @@ class Daemon:
             body_bytes_max=settings.body_bytes_max,
             body_timeout_s=settings.body_timeout_s,
             signup_credits=settings.signup_credits,
+            description=describe(),
         )
 
     async def _listen(self, context: Context, stack: AsyncExitStack) -> str:
@@ -224,18 +230,16 @@ def customers_of(settings: Settings) -> CustomerTokens | None:
     )
 
 
-def make_webhooks(database: Database, engine: Engine, settings: Settings, metrics: Metrics) -> Webhooks:
+def make_webhooks(
+    database: Database, engine: Engine, settings: Settings, secrets: WebhookSecrets, metrics: Metrics
+) -> Webhooks:
     """What takes the providers' events, with the secrets of the settings."""
-    secrets_text, tokens_text = (
-        "" if given is None else given.get_secret_value()
-        for given in (settings.clerk_webhook_secrets, settings.asaas_webhook_tokens)
-    )
     return Webhooks(
         WebhookStore(database, signup_credits=settings.signup_credits),
         PlanPeriods(database),
         engine,
-        clerk_secrets=svix_secrets(secrets_text),
-        asaas_tokens=asaas_tokens(tokens_text),
+        clerk_secrets=secrets.clerk,
+        asaas_tokens=secrets.asaas,
         kept_days=settings.webhooks_kept_days,
         on_answer=metrics.webhook,
     )

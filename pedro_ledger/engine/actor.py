@@ -162,14 +162,14 @@ class UserActor:
         self.originals = {}
         self._redo(unit, followers)
 
-    def note_unknown(self) -> None:
+    def mark_in_doubt(self) -> None:
         """The commit of the unit under way ended without an outcome. Even when the database does not know it now, the network
         may still deliver it: until it is decided again, nobody may be told that it was not applied.
         """
         assert self.unit is not None, "an actor learns this of the unit that it handed over"
         for submission, _ in self.unit.decided:
             for each in self._with_followers(submission, self.followers):
-                each.may_arrive = True
+                each.in_doubt = True
 
     def fail_unit(self, error: LedgerError) -> None:
         """The unit certainly was not committed and never will be: tell its callers, and read the account anew before the next."""
@@ -202,11 +202,11 @@ class UserActor:
             self.put_back = kept
             for submission in late:
                 if not submission.is_answered:
-                    submission.answer(Answer(None, OUTCOME_UNKNOWN if submission.may_arrive else NOT_REACHED))
+                    submission.answer(Answer(None, OUTCOME_UNKNOWN if submission.in_doubt else NOT_REACHED))
                     expired += 1
         return expired
 
-    def absorb(self, other: "UserActor") -> None:
+    def merge(self, other: "UserActor") -> None:
         """Take over what waits for another actor that turned out to be of the same user."""
         if self.put_back is None:
             self.put_back = deque()
@@ -214,7 +214,7 @@ class UserActor:
         self.refs = (*self.refs, *other.refs)
 
     def _first_deadline(self) -> float:
-        """What was put back may be younger than what waits in the mailbox, and need not be in order (see `absorb`)."""
+        """What was put back may be younger than what waits in the mailbox, and need not be in order (see `merge`)."""
         waiting = [submission.deadline for submission in self.put_back or ()]
         if self.mailbox is not None and (deadline := self.mailbox.first_deadline()) is not None:
             waiting.append(deadline)

@@ -12,12 +12,12 @@ from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import NotCommitted, OperationRejected, OutcomeUnknown
 from pedro_ledger.ledger.units import Outcome, Replayed, Stale, Unit
 
-BALANCED_FROM = 32
+BATCH_SPLIT_MIN = 32
 """Fewer operations than these are never spread over two batches: a commit costs as much as writing fifteen operations."""
-FAIR_FROM = 16
+FAIR_SHARE_MIN = 16
 """An actor may put so many operations into a batch whoever else waits; beyond them it gets no more than its share of the batch,
 so that a user who floods fills neither the batch nor the time of the others."""
-CROWD_KEPT = 0.75
+ACTIVE_ACTORS_DECAY = 0.75
 """Of the crowd that one batch saw, for the next: who was just answered asks again soon, and must not meet a batch that one user
 filled meanwhile."""
 RETRY_FIRST_S = 0.02
@@ -25,7 +25,7 @@ RETRY_LONGEST_S = 1.0
 FAILURE_TOLD_S = 5.0
 
 
-class Turn:
+class BatchSlot:
     """One actor's unit in one batch."""
 
     __slots__ = ("actor", "unit")
@@ -93,16 +93,16 @@ class GroupCommitter:
 
     async def commit_once(self) -> None:
         """One batch, from deciding to stepping its actors."""
-        turns = self._assemble()
-        if turns:
-            await self._commit(turns)
+        slots = self._assemble()
+        if slots:
+            await self._commit(slots)
 
-    def _assemble(self) -> list[Turn]:
+    def _assemble(self) -> list[BatchSlot]:
         started = perf_counter()
-        now_ms, turns = self._clock(), list[Turn]()
+        now_ms, slots = self._clock(), list[BatchSlot]()
         room = most = self._operations_at_most()
         crowd = max(len(self._line), self._crowd)
-        share = min(max(FAIR_FROM, int(room / max(1, crowd))), self._unit_operations_max)
+        share = min(max(FAIR_SHARE_MIN, int(room / max(1, crowd))), self._unit_operations_max)
         while self._line and room > 0:
             actor = self._line.popleft()
             unit = actor.take_unit(now_ms, self.facts, min(room, share))
@@ -111,12 +111,12 @@ class GroupCommitter:
                 continue
             actor.phase = Phase.COMMITTING
             room -= len(unit.decided)
-            turns.append(Turn(actor, unit))
-        if turns:
+            slots.append(BatchSlot(actor, unit))
+        if slots:
             self._meter.decided(most - room, perf_counter() - started)
         self._operations_last = most - room
-        self._crowd = max(len(turns), self._crowd * CROWD_KEPT)
-        return turns
+        self._crowd = max(len(slots), self._crowd * ACTIVE_ACTORS_DECAY)
+        return slots
 
     def _operations_at_most(self) -> int:
         """Half of those in flight, the ones that were just answered included: while the database writes one half, the daemon
@@ -124,35 +124,35 @@ class GroupCommitter:
         for ever, and each side waits for the other in turn.
         """
         half = (self._operations_last + self._in_flight()) // 2
-        return min(max(half, BALANCED_FROM), self._batch_operations_max)
+        return min(max(half, BATCH_SPLIT_MIN), self._batch_operations_max)
 
-    async def _commit(self, turns: list[Turn]) -> None:
-        units = [turn.unit for turn in turns]
+    async def _commit(self, slots: list[BatchSlot]) -> None:
+        units = [slot.unit for slot in slots]
         started = perf_counter()
         try:
             outcomes = await self._store.commit(units)
         except OutcomeUnknown as failure:
             self._note_failure(failure)
             self._meter.unknown(len(units))
-            for turn in turns:
-                turn.actor.note_unknown()
+            for slot in slots:
+                slot.actor.mark_in_doubt()
             outcomes = await self._settle(units)
         except NotCommitted as failure:
             if failure.poisoned:
-                await self._split(turns, failure)
+                await self._split(slots, failure)
             else:
                 self._note_failure(failure)
-                await self._retry_later(turns)
+                await self._retry_later(slots)
             return
         self._retry_s, self._failure = RETRY_FIRST_S, ""
         self._meter.batch(len(units), sum(len(unit.decided) for unit in units), perf_counter() - started)
-        for turn, outcome in zip(turns, outcomes, strict=True):
+        for slot, outcome in zip(slots, outcomes, strict=True):
             if isinstance(outcome, Stale):
                 self._meter.stale(1)
             elif isinstance(outcome, Replayed):
                 self._meter.replayed(len(outcome.answers))
-            turn.actor.finish(outcome)
-            self._on_idle(turn.actor)
+            slot.actor.finish(outcome)
+            self._on_idle(slot.actor)
 
     async def _settle(self, units: Sequence[Unit[Submission]]) -> list[Outcome]:
         """Ask until the database answers: nobody may be told "failed" of what may have happened. Callers have their deadline."""
@@ -164,22 +164,22 @@ class GroupCommitter:
                 await asyncio.sleep(retry_s)
                 retry_s = min(2 * retry_s, RETRY_LONGEST_S)
 
-    async def _retry_later(self, turns: list[Turn]) -> None:
+    async def _retry_later(self, slots: list[BatchSlot]) -> None:
         """The database could not take the batch, through no fault of the batch: back into the line, and wait a little."""
-        for turn in turns:
-            turn.actor.abandon_unit()
-            self._on_idle(turn.actor)
+        for slot in slots:
+            slot.actor.abandon_unit()
+            self._on_idle(slot.actor)
         await asyncio.sleep(self._retry_s)
         self._retry_s = min(2 * self._retry_s, RETRY_LONGEST_S)
 
-    async def _split(self, turns: list[Turn], failure: NotCommitted) -> None:
+    async def _split(self, slots: list[BatchSlot], failure: NotCommitted) -> None:
         """The database refuses something in the batch: halve it until the one operation is found that it refuses."""
-        if len(turns) > 1:
-            middle = len(turns) // 2
-            await self._commit(turns[:middle])
-            await self._commit(turns[middle:])
+        if len(slots) > 1:
+            middle = len(slots) // 2
+            await self._commit(slots[:middle])
+            await self._commit(slots[middle:])
             return
-        actor, unit = turns[0].actor, turns[0].unit
+        actor, unit = slots[0].actor, slots[0].unit
         if len(unit.decided) == 1:
             actor.fail_unit(OperationRejected(f"The database refuses this operation: {failure}."))
         else:

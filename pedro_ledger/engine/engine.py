@@ -8,7 +8,7 @@ from pedro_ledger.engine.committer import GroupCommitter
 from pedro_ledger.engine.loader import AccountLoader
 from pedro_ledger.engine.ports import AccountSource, Meter, UnitStore, WallClock
 from pedro_ledger.engine.registry import ActorRegistry
-from pedro_ledger.engine.submission import Answer, GatheredSubmission, Gathering, Submission
+from pedro_ledger.engine.submission import Answer, BatchFuture, BatchSubmission, Submission
 from pedro_ledger.engine.sweeper import Sweeper
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import LedgerError, Overloaded, Unavailable
@@ -115,19 +115,19 @@ class Engine:
             return []
         self._admit(len(asked))
         future: asyncio.Future[Sequence[Answer | None]] = self.loop.create_future()
-        gathering = Gathering(len(asked), future)
+        batch_future = BatchFuture(len(asked), future)
         now = self._monotonic()
         deadline = now + self._limits.operation_timeout_s
         for place, (ref, operation) in enumerate(asked):
-            submission = GatheredSubmission(operation, deadline, self, gathering, place)
+            submission = BatchSubmission(operation, deadline, self, batch_future, place)
             try:
                 self._admit_kind(operation)
                 self._deliver(ref, submission, now)
             except LedgerError as error:
-                gathering.put(place, Answer(None, error))
+                batch_future.put(place, Answer(None, error))
         return [answer for answer in await future if answer is not None]
 
-    def left(self, operation: Operation, answer: Answer) -> None:
+    def on_answered(self, operation: Operation, answer: Answer) -> None:
         """An operation has its answer and is no longer in flight."""
         self.in_flight -= 1
         self._meter.operation(KINDS[type(operation)], answer.error.code if answer.error is not None else "applied")
@@ -164,12 +164,12 @@ class Engine:
             self._meter.refused("draining")
             raise Unavailable("The daemon is shutting down. Send the request again; another replica takes it.")
         if self.in_flight + operations > self._limits.operations_in_flight_max:
-            self._meter.refused("house")
+            self._meter.refused("capacity")
             raise Overloaded("Too many operations are in flight. Try again shortly.", limit="operations")
 
     def _admit_kind(self, operation: Operation) -> None:
         if self.in_flight >= self._deducts_max and type(operation) is Deduct:
-            self._meter.refused("house")
+            self._meter.refused("capacity")
             raise Overloaded("Too many operations are in flight. Try again shortly.", limit="operations")
 
     def _deliver(self, ref: str, submission: Submission, now: float) -> None:
@@ -185,7 +185,7 @@ class Engine:
     def _step(self, actor: UserActor) -> None:
         """An actor that is neither loading, waiting nor committing goes where its work is."""
         if not actor.has_work:
-            self.registry.rest(actor)
+            self.registry.park(actor)
         elif actor.needs_loading:
             self.loader.request(actor)
         else:

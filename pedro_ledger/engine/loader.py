@@ -8,7 +8,7 @@ from time import perf_counter
 from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.ports import AccountSource, Meter
 from pedro_ledger.engine.registry import ActorRegistry
-from pedro_ledger.ledger.account import Wanted
+from pedro_ledger.ledger.account import AccountQuery
 from pedro_ledger.ledger.errors import Unavailable, UserNotFound
 
 RETRY_FIRST_S = 0.05
@@ -58,7 +58,7 @@ class AccountLoader:
         actors = [actor for actor, _ in zip(self._waiting, range(self._accounts_max), strict=False)]
         started = perf_counter()
         wanted = [
-            Wanted(
+            AccountQuery(
                 actor.account.user_id if actor.account else actor.refs[0],
                 sorted(actor.missing_originals or ()),
             )
@@ -72,10 +72,10 @@ class AccountLoader:
             found = loaded.get(want.ref)
             if found is None:
                 actor.fail_waiting(UserNotFound(f"There is no user {want.ref}.", user=want.ref))
-                self._registry.rest(actor)
+                self._registry.park(actor)
                 continue
             actor.load(found)
-            first = self._registry.identify(actor, found.account.user_id)
+            first = self._registry.resolve(actor, found.account.user_id)
             if first is actor or first.phase is Phase.RESTING:
                 self._on_loaded(first)
         if not self._waiting:

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from pedro_ledger.ledger.account import Loaded, Wanted
+from pedro_ledger.ledger.account import AccountQuery, Loaded
 from pedro_ledger.ledger.units import Outcome, Unit
 
 
 class AccountSource(Protocol):
     """Where accounts come from."""
 
-    async def load(self, wanted: Sequence[Wanted]) -> dict[str, Loaded]:
+    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
         """Accounts by ref; a ref that names no user is left out. Raises `Unavailable` when the database cannot be asked."""
         ...
 

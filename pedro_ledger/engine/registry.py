@@ -48,7 +48,7 @@ class ActorRegistry:
         self.active[actor] = None
         return actor
 
-    def rest(self, actor: UserActor) -> None:
+    def park(self, actor: UserActor) -> None:
         """The actor has nothing left to do: give back its mailbox; forget it altogether if it never had an account."""
         actor.phase = Phase.RESTING
         if actor.mailbox is not None and len(self._spare) < SPARE_MAILBOXES_MAX:
@@ -61,7 +61,7 @@ class ActorRegistry:
         if actor.account is None:
             self._remove(actor)
 
-    def identify(self, actor: UserActor, user_id: str) -> UserActor:
+    def resolve(self, actor: UserActor, user_id: str) -> UserActor:
         """The one actor of `user_id`: `actor` itself, or the one that was there first and now takes over its work."""
         first = self._actors.get(user_id)
         if first is actor:
@@ -72,7 +72,7 @@ class ActorRegistry:
             return actor
         for ref in actor.refs:
             self._actors[ref] = first
-        first.absorb(actor)
+        first.merge(actor)
         self.active.pop(actor, None)
         self.active[first] = None
         return first

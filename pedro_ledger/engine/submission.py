@@ -17,37 +17,39 @@ class Answer(NamedTuple):
     replayed: bool = False
 
 
-class House(Protocol):
+class InFlightCounter(Protocol):
     """Who counts the operations in flight."""
 
-    def left(self, operation: Operation, answer: Answer) -> None:
+    def on_answered(self, operation: Operation, answer: Answer) -> None:
         """One operation has its answer and is no longer in flight."""
 
 
 class Submission:
     """One operation, and the future of the handler that waits for its answer."""
 
-    __slots__ = ("deadline", "future", "house", "is_answered", "may_arrive", "operation")
+    __slots__ = ("counter", "deadline", "future", "in_doubt", "is_answered", "operation")
 
-    def __init__(self, operation: Operation, deadline: float, house: House, future: asyncio.Future[Answer]) -> None:
+    def __init__(
+        self, operation: Operation, deadline: float, counter: InFlightCounter, future: asyncio.Future[Answer]
+    ) -> None:
         self.operation = operation
         self.deadline = deadline
-        self.house = house
+        self.counter = counter
         self.future = future
         self.is_answered = False
-        self.may_arrive = False
+        self.in_doubt = False
         """A commit that holds it ended without an outcome."""
 
     def answer(self, answer: Answer) -> None:
         """Give the answer; a second one is ignored, for the deadline may have been faster."""
         if not self.is_answered:
             self.is_answered = True
-            self.house.left(self.operation, answer)
+            self.counter.on_answered(self.operation, answer)
             if not self.future.done():
                 self.future.set_result(answer)
 
 
-class Gathering:
+class BatchFuture:
     """The answers to one request of many operations: complete when each has its own."""
 
     __slots__ = ("answers", "future", "missing")
@@ -65,22 +67,24 @@ class Gathering:
             self.future.set_result(self.answers)
 
 
-class GatheredSubmission(Submission):
+class BatchSubmission(Submission):
     """One operation of a request of many."""
 
-    __slots__ = ("gathering", "place")
+    __slots__ = ("batch_future", "place")
 
-    def __init__(self, operation: Operation, deadline: float, house: House, gathering: Gathering, place: int) -> None:
+    def __init__(
+        self, operation: Operation, deadline: float, counter: InFlightCounter, batch_future: BatchFuture, place: int
+    ) -> None:
         self.operation = operation
         self.deadline = deadline
-        self.house = house
-        self.is_answered = self.may_arrive = False
-        self.gathering = gathering
+        self.counter = counter
+        self.is_answered = self.in_doubt = False
+        self.batch_future = batch_future
         self.place = place
 
     def answer(self, answer: Answer) -> None:
         """Give the answer; a second one is ignored."""
         if not self.is_answered:
             self.is_answered = True
-            self.house.left(self.operation, answer)
-            self.gathering.put(self.place, answer)
+            self.counter.on_answered(self.operation, answer)
+            self.batch_future.put(self.place, answer)

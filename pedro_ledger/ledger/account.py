@@ -51,7 +51,7 @@ class Original(NamedTuple):
         return self.credits_used - self.credits_refunded
 
 
-class Wanted(NamedTuple):
+class AccountQuery(NamedTuple):
     """An account to load, by `User.id` or `clerk:` and the Clerk id, with the entries that refunds name, by seq."""
 
     ref: str

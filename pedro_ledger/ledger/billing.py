@@ -11,7 +11,7 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _LATEST_MS = 4_102_444_800_000  # the year 2100
 
 
-class UserSeen(NamedTuple):
+class UserUpserted(NamedTuple):
     """A user as Clerk has it now."""
 
     clerk_id: str
@@ -20,13 +20,13 @@ class UserSeen(NamedTuple):
     is_active: bool
 
 
-class UserGone(NamedTuple):
+class UserDeleted(NamedTuple):
     """A user whom Clerk has no more."""
 
     clerk_id: str
 
 
-class News(StrEnum):
+class PaymentEvent(StrEnum):
     """What is new of a billing period."""
 
     PAID = "paid"
@@ -35,14 +35,14 @@ class News(StrEnum):
     REFUNDED = "refunded"
 
 
-class PeriodNews(NamedTuple):
+class PeriodEvent(NamedTuple):
     """Something that happened to one billing period."""
 
     subscription: str
     period: str
     plan: tuple[str, ...]
     """Keys that the plan may be known by, best first."""
-    news: News
+    news: PaymentEvent
 
 
 class Billing(NamedTuple):
@@ -57,7 +57,7 @@ class Billing(NamedTuple):
     """Keys that the plan may be known by, best first."""
     status: str | None
     """For `SubscriptionEvent.status`; None: as it was before."""
-    periods: tuple[PeriodNews, ...]
+    periods: tuple[PeriodEvent, ...]
 
 
 class Nothing(NamedTuple):
@@ -69,7 +69,7 @@ class Nothing(NamedTuple):
 IGNORED = Nothing(is_readable=True)
 UNREADABLE = Nothing(is_readable=False)
 
-Effect = UserSeen | UserGone | Billing | Nothing
+Effect = UserUpserted | UserDeleted | Billing | Nothing
 
 
 class Delivery(NamedTuple):

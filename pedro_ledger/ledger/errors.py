@@ -116,6 +116,10 @@ class Unavailable(LedgerError):
     code = "unavailable"
 
 
+class OperatorError(Exception):
+    """What whoever runs the ledger can mend. The message is one line that says what is wrong and what to do."""
+
+
 class NotCommitted(Exception):
     """A batch that certainly did not take effect. `poisoned`: one of its operations is to blame, so split it."""
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.embedded import find_binaries
 from pedro_ledger.postgres.url import DatabaseUrl
 
@@ -19,7 +20,7 @@ OVERRULING = ("PGSERVICE", "PGSERVICEFILE", "PGHOSTADDR", "PGOPTIONS")
 """Variables that would lead libpq to another server than asyncpg, or to other settings."""
 
 
-class ProgramError(Exception):
+class ProgramError(OperatorError):
     """A program is missing or failed; the message says what to do."""
 
 

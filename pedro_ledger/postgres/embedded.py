@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from pedro_ledger.ledger.errors import OperatorError
+
 DATABASE = "pedro"
 SUPERUSER = "postgres"
 PORT = 5432
@@ -48,7 +50,7 @@ SERVER_SETTINGS: dict[str, str] = {
 }
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(OperatorError):
     """The embedded PostgreSQL cannot be started; the message says what to do."""
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from pedro_ledger.ledger.errors import OperatorError
+
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 _IGNORED = frozenset(
@@ -24,7 +26,7 @@ TIMEOUT_MAX_S = 300
 """The longest of both; Prisma's 0, "no limit", means this: a daemon that waits for ever cannot say that it does."""
 
 
-class DatabaseUrlError(ValueError):
+class DatabaseUrlError(OperatorError):
     """A database URL that cannot be used; the message never holds the URL's password."""
 
 

@@ -1,5 +1,7 @@
 """Why no checkpoint can be made."""
 
+from pedro_ledger.ledger.errors import OperatorError
 
-class CheckpointError(Exception):
+
+class CheckpointError(OperatorError):
     """No checkpoint was made; the message is one line that says why, and what to do."""

@@ -14,8 +14,7 @@ from pedro_ledger.ledger.evidence.strict_json import EvidenceError
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.proofs.errors import CheckpointError
 from pedro_ledger.proofs.log_file import LogFile, opened_log
-from pedro_ledger.proofs.signing import Signer, is_signed, load_key
-from pedro_ledger.settings import Settings
+from pedro_ledger.proofs.signing import Signer, is_signed
 from pedro_ledger.store.proofs.checkpoints import SealingTurn, Tree, find_departure, sealed_checkpoints, sealing_turn
 
 TREES_KEPT = 8
@@ -40,14 +39,6 @@ class Sealer:
         self._file = file
         self._every_s = every_s
         self._on_turn = on_turn
-
-    @classmethod
-    def of(
-        cls, settings: Settings, database: Database, on_turn: Callable[[str], None] = lambda outcome: None
-    ) -> "Sealer":
-        """The sealer of these settings. Raises `CheckpointError` where there is no key."""
-        signer = load_key(key_file_of(settings))
-        return cls(database, signer, file_of(settings), every_s=settings.checkpoint_every_s, on_turn=on_turn)
 
     async def run(self) -> None:
         """Seal until cancelled."""
@@ -125,16 +116,6 @@ _AFTER_RESTORE = (
     "the ledger was rolled back, or restored from a backup; run pedro-ledger verify --checkpoint with the file, "
     "and where the restore was meant, move the file away to begin anew from the database's own checkpoints"
 )
-
-
-def key_file_of(settings: Settings) -> Path:
-    """Where the key that signs is."""
-    return settings.checkpoint_key_file or settings.data_dir / "checkpoint-key.pem"
-
-
-def file_of(settings: Settings) -> Path:
-    """Where checkpoints are appended."""
-    return settings.checkpoint_file or settings.data_dir / "checkpoints.ndjson"
 
 
 def _moment(text: str) -> datetime:

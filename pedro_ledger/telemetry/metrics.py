@@ -107,14 +107,14 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
-        self._fold_seconds = Histogram(
-            "pedro_ledger_fold_seconds",
+        self._rollup_seconds = Histogram(
+            "pedro_ledger_rollup_seconds",
             "Moving one step of changes into the reports' rollups.",
             buckets=SECONDS,
             registry=registry,
         )
-        self._folded = Counter(
-            "pedro_ledger_folded_changes", "Changes moved into the reports' rollups.", registry=registry
+        self._rolled_up = Counter(
+            "pedro_ledger_rolled_up_changes", "Changes moved into the reports' rollups.", registry=registry
         )
         self.replica_lag = self._gauge(
             "replica_lag_seconds", "How far the replica is behind; infinite when it cannot be told, 0 without one."
@@ -180,10 +180,10 @@ class Metrics:
         """Operations were answered with what their key had been answered before."""
         self._replays.inc(operations)
 
-    def folded(self, changes: int, seconds: float) -> None:
+    def rolled_up(self, changes: int, seconds: float) -> None:
         """A step moved changes into the rollups."""
-        self._folded.inc(changes)
-        self._fold_seconds.observe(seconds)
+        self._rolled_up.inc(changes)
+        self._rollup_seconds.observe(seconds)
 
     def unknown(self, units: int) -> None:
         """A commit ended without an outcome."""

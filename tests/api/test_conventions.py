@@ -7,8 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from pedro_ledger.api.access.api_keys import Caller, KeyRing, Scope
+from pedro_ledger.api.access.api_keys import KeyRing
+from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import STATUS_BY_CODE
+from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.ledger import errors
 from tests.support.client import API_KEY, Api
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from time import monotonic
 
-from pedro_ledger.api.server import HELD_S
+from pedro_ledger.api.server import OVERLOAD_DELAY_S
 from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection
 from tests.conftest import settings_for
@@ -35,7 +35,7 @@ async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
             await in_flight(16)
             asked_at = monotonic()
             refused = await api.deduct(users[16], 1)
-            assert monotonic() - asked_at > HELD_S / 2.1, "who asks again at once is slowed down"
+            assert monotonic() - asked_at > OVERLOAD_DELAY_S / 2.1, "who asks again at once is slowed down"
             assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
             waiting.append(asyncio.create_task(api.refund(users[0], entryId=spent)))
             waiting += [asyncio.create_task(api.grant(user, 1)) for user in users[:3]]
@@ -45,7 +45,7 @@ async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
         assert (await api.get("/readyz", auth=None)).status == 200
         assert (await api.deduct(users[16], 1)).status == 201
         metrics = (await api.get("/metrics", auth=None)).body.decode()
-        assert 'pedro_ledger_turned_away_total{reason="house"} 2.0' in metrics
+        assert 'pedro_ledger_turned_away_total{reason="capacity"} 2.0' in metrics
 
 
 async def test_one_connection_too_many_is_told_so(database_url: str) -> None:

@@ -12,6 +12,7 @@ from pedro_ledger.billing.signatures import (
     verify_svix,
     verify_token,
 )
+from pedro_ledger.daemon.webhook_secrets import webhook_secrets
 from pedro_ledger.settings import SettingsError, load_settings
 
 # The worked example of Svix's documentation, and the vector of its libraries' tests.
@@ -118,6 +119,6 @@ def test_a_wrong_secret_stops_the_start_and_is_not_shown(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as error:
-        load_settings()
+        webhook_secrets(load_settings())
     assert str(error.value).startswith(f"{variable}: ")
     assert value not in str(error.value)

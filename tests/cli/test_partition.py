@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.postgres.advisory_locks import Lock
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.schema import months, partitions
@@ -197,7 +198,7 @@ async def test_a_bound_that_a_killed_attempt_left_is_removed_unless_it_is_at_wor
         f'ALTER TABLE "UsageHistory" ADD CONSTRAINT "{partitions.BOUND}" CHECK ("timestamp" < now()) NOT VALID'
     )
     other = await database.connect()
-    await other.execute("SELECT pg_advisory_lock($1)", partitions.LOCK_KEY)
+    await other.execute("SELECT pg_advisory_lock($1)", Lock.MIGRATIONS)
     assert await partitions.PartitionKeeper(database).keep() == 0
     await other.close()
     assert await partitions.PartitionKeeper(database).keep() == 1

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pedro_ledger.engine.engine import Engine, EngineLimits
-from pedro_ledger.ledger.account import Account, Loaded, Wanted
+from pedro_ledger.ledger.account import Account, AccountQuery, Loaded
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.ledger.operations import Deduct
 from pedro_ledger.ledger.units import APPLIED, Outcome, Unit
@@ -30,12 +30,12 @@ class Store:
         """A commit has been asked for."""
         self.turns = 0
         """Turns of the loop that a commit takes."""
-        self.strangers: set[str] = set()
+        self.unadopted: set[str] = set()
         self.accounts: dict[str, Account] = {}
         """As the units that were applied left them."""
         self.is_away = False
 
-    async def load(self, wanted: Sequence[Wanted]) -> dict[str, Loaded]:
+    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
         self.loads.append([want.ref for want in wanted])
         await asyncio.sleep(0)
         if self.is_away:
@@ -43,7 +43,7 @@ class Store:
         return {
             want.ref: Loaded(self._account(want.ref.removeprefix("clerk:")), dict.fromkeys(want.original_seqs))
             for want in wanted
-            if want.ref not in self.strangers
+            if want.ref not in self.unadopted
         }
 
     async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:

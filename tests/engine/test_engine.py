@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pedro_ledger.engine.committer import BALANCED_FROM, FAIR_FROM
+from pedro_ledger.engine.committer import BATCH_SPLIT_MIN, FAIR_SHARE_MIN
 from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, Unavailable
 from pedro_ledger.ledger.ids import account_tag, entry_id
@@ -45,9 +45,9 @@ async def test_what_waits_for_one_user_is_one_unit_in_order() -> None:
 async def test_units_of_many_users_are_one_batch_and_their_accounts_one_load() -> None:
     store = Store()
     async with engine_on(store) as engine:
-        await asyncio.gather(*(engine.submit(f"u{number}", deduct("k")) for number in range(BALANCED_FROM)))
-    assert [len(load) for load in store.loads] == [BALANCED_FROM]
-    assert [len(batch) for batch in store.batches] == [BALANCED_FROM]
+        await asyncio.gather(*(engine.submit(f"u{number}", deduct("k")) for number in range(BATCH_SPLIT_MIN)))
+    assert [len(load) for load in store.loads] == [BATCH_SPLIT_MIN]
+    assert [len(batch) for batch in store.batches] == [BATCH_SPLIT_MIN]
 
 
 async def test_callers_that_ask_again_at_once_settle_into_two_halves() -> None:
@@ -212,7 +212,7 @@ async def test_of_a_request_of_many_only_what_does_not_fit_is_turned_away() -> N
 
 async def test_a_user_who_is_nobody_is_told_so_and_forgotten() -> None:
     store = Store()
-    store.strangers = {"nobody"}
+    store.unadopted = {"nobody"}
     async with engine_on(store) as engine:
         answers = await asyncio.gather(*(engine.submit("nobody", deduct(str(number))) for number in range(3)))
         assert {answer.error.code for answer in answers if answer.error} == {"user_not_found"}
@@ -402,10 +402,10 @@ async def test_who_floods_gets_a_share_of_the_batch_and_all_of_it_alone() -> Non
         store.gate.set()
         await asyncio.gather(*futures)
     sizes = [{unit.user_id: len(unit.decided) for unit in batch} for batch in store.batches[1:]]
-    assert sizes[0] == {"hot": FAIR_FROM} | {f"u{number}": 1 for number in range(20)}
-    assert sizes[1]["hot"] == FAIR_FROM, "the others, just answered, are expected back"
+    assert sizes[0] == {"hot": FAIR_SHARE_MIN} | {f"u{number}": 1 for number in range(20)}
+    assert sizes[1]["hot"] == FAIR_SHARE_MIN, "the others, just answered, are expected back"
     assert len(sizes) < 15
-    assert max(size["hot"] for size in sizes) > 3 * FAIR_FROM, "alone it soon gets more"
+    assert max(size["hot"] for size in sizes) > 3 * FAIR_SHARE_MIN, "alone it soon gets more"
 
 
 async def test_a_part_that_dies_is_told_of() -> None:

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pedro_ledger.ledger.account import CREDITS_MAX, Account, Original
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry
-from pedro_ledger.ledger.evidence.audit import Standing, UserAudit
+from pedro_ledger.ledger.evidence.audit import AccountSnapshot, UserAudit
 from pedro_ledger.ledger.operations import Adjustment, Deduct, Grant, Operation, Recovery, Refund
 from pedro_ledger.ledger.units import Unit
 
@@ -108,7 +108,7 @@ class Books(RuleBasedStateMachine):
         for entry in self.entries:
             audit.follow(entry)
         account = self.account
-        assert audit.close(Standing("u", account.seq, account.posted, 0, account.head, account.posted)) is None
+        assert audit.close(AccountSnapshot("u", account.seq, account.posted, 0, account.head, account.posted)) is None
 
 
 TestBooks = Books.TestCase

@@ -8,7 +8,7 @@ import pytest
 from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry
-from pedro_ledger.ledger.evidence.audit import Standing, UserAudit
+from pedro_ledger.ledger.evidence.audit import AccountSnapshot, UserAudit
 from pedro_ledger.ledger.operations import Deduct, Grant, Operation
 from pedro_ledger.ledger.units import Unit
 
@@ -40,10 +40,10 @@ def test_the_hash_is_the_one_that_was_published() -> None:
     assert entries()[1].head.hex() == "258f0651f030f5892891a53abeb72a2f3a176fd5f872372bc1509f8c7b8ab755"
 
 
-def standing(account: Account, **changes: Any) -> Standing:
-    return Standing(account.user_id, account.seq, account.posted, account.held, account.head, account.posted)._replace(
-        **changes
-    )
+def snapshot(account: Account, **changes: Any) -> AccountSnapshot:
+    return AccountSnapshot(
+        account.user_id, account.seq, account.posted, account.held, account.head, account.posted
+    )._replace(**changes)
 
 
 def test_an_untouched_ledger_is_in_order() -> None:
@@ -51,7 +51,7 @@ def test_an_untouched_ledger_is_in_order() -> None:
     audit = UserAudit(account.user_id)
     for entry in made:
         audit.follow(entry)
-    assert audit.close(standing(account)) is None
+    assert audit.close(snapshot(account)) is None
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_tampered_ledger_is_found_at_its_first_bad_entry(tamper: object, seq: 
     audit = UserAudit(account.user_id)
     for entry in tamper(made):  # type: ignore[operator]
         audit.follow(entry)
-    found = audit.close(standing(account))
+    found = audit.close(snapshot(account))
     assert found is not None
     assert (found.user_id, found.seq) == ("user ü", seq)
 
@@ -97,7 +97,7 @@ def test_an_account_that_differs_from_its_entries_is_found(changes: dict[str, in
     audit = UserAudit(account.user_id)
     for entry in made:
         audit.follow(entry)
-    assert audit.close(standing(account, **changes)) is not None
+    assert audit.close(snapshot(account, **changes)) is not None
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_difference_is_named_with_its_place(changes: dict[str, Any], seq: int 
     audit = UserAudit(account.user_id)
     for entry in made:
         audit.follow(entry)
-    found = audit.close(standing(account, **changes))
+    found = audit.close(snapshot(account, **changes))
     assert found is not None
     assert found.seq == seq
     assert found.what.startswith(what)

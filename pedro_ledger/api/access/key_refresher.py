@@ -5,7 +5,8 @@ from math import inf
 
 import structlog
 
-from pedro_ledger.api.access.api_keys import Caller, KeyRing
+from pedro_ledger.api.access.api_keys import KeyRing
+from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.store.keys import KeyStore
 
@@ -14,7 +15,7 @@ NOTE_USE_S = 60.0
 log = structlog.get_logger(__name__)
 
 
-class KeyWatch:
+class KeyRefresher:
     """A key that was made, revoked or rotated anywhere is so here within `refresh_s`. Keys expire without being asked about."""
 
     def __init__(self, ring: KeyRing, store: KeyStore, *, refresh_s: float) -> None:

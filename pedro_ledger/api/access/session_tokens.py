@@ -16,7 +16,8 @@ import orjson
 import structlog
 from jwt.algorithms import RSAAlgorithm
 
-from pedro_ledger.api.access.api_keys import Caller, unauthorized
+from pedro_ledger.api.access.api_keys import unauthorized
+from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.ledger.errors import Unavailable
 
 log = structlog.get_logger(__name__)

@@ -5,12 +5,13 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from pedro_ledger.api.access.api_keys import Caller, Scope
 from pedro_ledger.api.context import Context
+from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem, problem_of
 from pedro_ledger.api.http.reading import details_text, idempotency_key, invalid_body, parse, user_ref
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import json_response, receipt_json
+from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.api.schemas.requests import (
     BatchBody,
     BatchDeduct,

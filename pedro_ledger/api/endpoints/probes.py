@@ -7,8 +7,9 @@ from aiohttp import web
 
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response, time_text
+from pedro_ledger.api.http.responses import json_response
 from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.ledger.times import time_text
 from pedro_ledger.telemetry.metrics import CONTENT_TYPE
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,4 @@ async def metrics(request: Request, context: Context) -> web.Response:
 
 async def openapi(request: Request, context: Context) -> web.Response:
     """This API, described in OpenAPI 3.1."""
-    from pedro_ledger.api.openapi import describe  # noqa: PLC0415 - it reads the route table, which names this handler
-
-    return json_response(describe())
+    return json_response(context.description)

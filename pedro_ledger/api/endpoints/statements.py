@@ -12,8 +12,9 @@ from pedro_ledger.api.http.paging import cursor_of, place_of, seq_of
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.reading import invalid_query, query, query_limit, query_time, user_ref
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response, page, time_text
+from pedro_ledger.api.http.responses import json_response, page
 from pedro_ledger.ledger.errors import EntryNotFound, UserNotFound
+from pedro_ledger.ledger.times import time_text
 
 
 async def balance(request: Request, context: Context) -> web.Response:

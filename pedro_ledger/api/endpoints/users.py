@@ -9,9 +9,10 @@ from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.paging import cursor_of, place_of
 from pedro_ledger.api.http.reading import parse, query, query_bool, query_limit, user_ref
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response, page, time_text
+from pedro_ledger.api.http.responses import json_response, page
 from pedro_ledger.api.schemas.requests import UserBody, UserChange
 from pedro_ledger.ledger.errors import UserNotFound
+from pedro_ledger.ledger.times import time_text
 from pedro_ledger.store.app.users import UNSET, UserRow
 
 

@@ -7,7 +7,7 @@ from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import json_response
 from pedro_ledger.billing.service import NotConfigured, NotGenuine
-from pedro_ledger.store.billing.inbox import Taken
+from pedro_ledger.store.billing.inbox import DeliveryResult
 
 
 async def clerk(request: Request, context: Context) -> web.Response:
@@ -32,7 +32,7 @@ async def asaas(request: Request, context: Context) -> web.Response:
     return answer(await context.webhooks.take_asaas(await context.body(request)))
 
 
-def answer(taken: Taken) -> web.Response:
+def answer(taken: DeliveryResult) -> web.Response:
     """200, whatever became of the event: sending it again would change nothing."""
     return json_response({"state": taken.state.value, "repeated": taken.is_repeat})
 

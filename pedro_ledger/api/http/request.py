@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from pedro_ledger.api.access.api_keys import Caller
+from pedro_ledger.api.http.caller import Caller
 
 _NOTHING: Mapping[str, str] = {}
 

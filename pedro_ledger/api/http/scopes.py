@@ -13,12 +13,12 @@ class Scope(StrEnum):
     REPORTS = "reports"
 
 
-class Door(Enum):
+class OpenAccess(Enum):
     """What stands open to everybody."""
 
-    OPEN = "open"
+    PUBLIC = "public"
 
 
-PUBLIC: Final = Door.OPEN
+PUBLIC: Final = OpenAccess.PUBLIC
 """Declared by routes that need no key. It is no scope and not `None`: a route that declares nothing is shut."""
-Access = Scope | Literal[Door.OPEN]
+Access = Scope | Literal[OpenAccess.PUBLIC]

@@ -8,7 +8,7 @@ from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.ids import account_tag, entry_id
 
 
-class Problem(NamedTuple):
+class Finding(NamedTuple):
     """The first thing that is wrong with a user's ledger; `seq` is None where it is no entry's fault."""
 
     user_id: str
@@ -16,7 +16,7 @@ class Problem(NamedTuple):
     what: str
 
 
-class Standing(NamedTuple):
+class AccountSnapshot(NamedTuple):
     """What an account says of itself, and what the app's `CreditBalance` says of it."""
 
     user_id: str
@@ -37,7 +37,7 @@ class UserAudit:
         self.tag = account_tag(user_id)
         self.seq = self.posted = self.held = 0
         self.previous = GENESIS
-        self.problem: Problem | None = None
+        self.problem: Finding | None = None
 
     def follow(self, entry: Entry) -> None:
         """Take in the next entry."""
@@ -58,36 +58,36 @@ class UserAudit:
             self._found(entry.seq, "the hash does not follow from the entry before and from what the entry says")
         self.seq, self.posted, self.held, self.previous = entry.seq, entry.balance_after, entry.held_after, entry.hash
 
-    def close(self, standing: Standing | None) -> Problem | None:
+    def close(self, snapshot: AccountSnapshot | None) -> Finding | None:
         """Compare with the account; the first problem of the user, or None."""
         if self.problem is None:
-            if standing is None:
+            if snapshot is None:
                 self._found(None, "there are entries and no account")
-            elif standing.seq != self.seq:
-                self._found(self.seq + 1, f"the account has {standing.seq} entries, of which {self.seq} are there")
-            elif standing.head != self.previous:
+            elif snapshot.seq != self.seq:
+                self._found(self.seq + 1, f"the account has {snapshot.seq} entries, of which {self.seq} are there")
+            elif snapshot.head != self.previous:
                 self._found(self.seq, "the account's head is not the hash of its last entry")
-            elif (standing.posted, standing.held) != (self.posted, self.held):
-                self._found(self.seq, f"the account has {standing.posted} credits, its entries make {self.posted}")
-            elif standing.shown != standing.posted:
-                self._found(None, f"the app is shown {standing.shown} credits of {standing.posted}")
+            elif (snapshot.posted, snapshot.held) != (self.posted, self.held):
+                self._found(self.seq, f"the account has {snapshot.posted} credits, its entries make {self.posted}")
+            elif snapshot.shown != snapshot.posted:
+                self._found(None, f"the app is shown {snapshot.shown} credits of {snapshot.posted}")
         return self.problem
 
     def _found(self, seq: int | None, what: str) -> None:
-        self.problem = Problem(self.user_id, seq, what)
+        self.problem = Finding(self.user_id, seq, what)
 
 
-class UserGlance:
+class FastUserAudit:
     """Follows one user's entries as `UserAudit` does, quickly: it tells whether all is well, not what is wrong."""
 
-    __slots__ = ("held", "is_well", "posted", "previous", "seq", "tag", "user_id")
+    __slots__ = ("held", "ok", "posted", "previous", "seq", "tag", "user_id")
 
     def __init__(self, user_id: str) -> None:
         self.user_id = user_id
         self.tag = account_tag(user_id)
         self.seq = self.posted = self.held = 0
         self.previous = GENESIS
-        self.is_well = True
+        self.ok = True
 
     def follow(self, seq: int, credits: int, balance_after: int, held_after: int, hash_: bytes, form: str) -> None:
         """Take in the next entry; `form` is its canonical form with \\x01 in place of NUL. Texts that have \\x01 never look well."""
@@ -99,13 +99,13 @@ class UserGlance:
             or fields[3] != entry_id(int(fields[-1]), self.tag, seq)
             or sha256(self.previous + sha256("\0".join(fields).encode()).digest()).digest() != hash_
         ):
-            self.is_well = False
+            self.ok = False
         self.seq, self.posted, self.held, self.previous = seq, balance_after, held_after, hash_
 
-    def agrees(self, standing: Standing | None) -> bool:
+    def agrees(self, snapshot: AccountSnapshot | None) -> bool:
         """Whether the entries are well and lead to the account, and the app sees the same."""
         return (
-            self.is_well
-            and standing is not None
-            and standing == (self.user_id, self.seq, self.posted, self.held, self.previous, self.posted)
+            self.ok
+            and snapshot is not None
+            and snapshot == (self.user_id, self.seq, self.posted, self.held, self.previous, self.posted)
         )

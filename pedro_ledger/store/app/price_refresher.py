@@ -16,7 +16,7 @@ _SQL = SqlFiles("app")
 log = structlog.get_logger(__name__)
 
 
-class Catalog:
+class PriceRefresher:
     """The newest of each; a change, by the API or by the app through Prisma, is seen within `refresh_s`."""
 
     def __init__(self, database: Database, on_prices: Callable[[PriceBook], None], *, refresh_s: float) -> None:

@@ -4,13 +4,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from pedro_ledger.postgres.advisory_locks import Lock, session_lock
 from pedro_ledger.postgres.database import Database, unavailable
-from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.store.app.admin_settings import AdminSettingsStore
 from pedro_ledger.store.app.plans import PlanStore
 from pedro_ledger.store.journal.rows import Row
-
-_SQL = SqlFiles("app")
 
 KEYS = ("clerkId", "asaasId", "name")
 """What a plan is found again by: the first of these that is given."""
@@ -35,13 +33,13 @@ class Steps(NamedTuple):
 
 
 @asynccontextmanager
-async def turn(database: Database) -> AsyncIterator[None]:
+async def seed_lock(database: Database) -> AsyncIterator[None]:
     """Nobody else seeds meanwhile. Raises `Unavailable`."""
     with unavailable():
         connection = await database.connect()
     try:
         with unavailable():
-            await connection.execute(_SQL["take_seed_turn"])
+            await session_lock(connection, Lock.SEED)
         yield
     finally:
         await connection.close()

@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 import structlog
 
-from pedro_ledger.ledger.billing import Billing, Delivery, UserGone, UserSeen
+from pedro_ledger.ledger.billing import Billing, Delivery, UserDeleted, UserUpserted
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.ids import new_id
@@ -40,7 +40,7 @@ class State(StrEnum):
     """It cannot ever be applied."""
 
 
-class Taken(NamedTuple):
+class DeliveryResult(NamedTuple):
     """What became of a delivery, now or when it came first."""
 
     state: State
@@ -49,7 +49,7 @@ class Taken(NamedTuple):
     is_new_user: bool = False
 
 
-class Waiting(NamedTuple):
+class PendingDelivery(NamedTuple):
     """A delivery that waits for its user."""
 
     provider: str
@@ -65,7 +65,7 @@ class WebhookStore:
         self._database = database
         self._signup_credits = signup_credits
 
-    async def take(self, delivery: Delivery) -> Taken:
+    async def take(self, delivery: Delivery) -> DeliveryResult:
         """Apply a delivery, unless it was taken before. Raises `Unavailable`."""
         async with self._database.acquire() as connection:
             try:
@@ -78,9 +78,9 @@ class WebhookStore:
                     raise
                 log.exception("webhook_rejected", provider=delivery.provider, event_id=delivery.event_id)
         await self.reject(delivery)
-        return Taken(State.REJECTED)
+        return DeliveryResult(State.REJECTED)
 
-    async def _take(self, connection: Connection, delivery: Delivery) -> Taken:
+    async def _take(self, connection: Connection, delivery: Delivery) -> DeliveryResult:
         key = (delivery.provider, delivery.event_id)
         async with connection.transaction():
             if delivery.subject is not None:
@@ -92,7 +92,7 @@ class WebhookStore:
             if is_new is None:
                 row = await connection.fetchrow(_SQL["read_delivery"], *key)
                 if row is None or row["state"] != State.PENDING:
-                    return Taken(
+                    return DeliveryResult(
                         State(row["state"]) if row else State.IGNORED, row["user_id"] if row else None, is_repeat=True
                     )
                 record_id = row["record_id"]
@@ -112,10 +112,10 @@ class WebhookStore:
             )
             await connection.execute(_SQL["settle_delivery"], *key, State.REJECTED.value, None, None, None)
 
-    async def due(self, limit: int) -> list[Waiting]:
+    async def due(self, limit: int) -> list[PendingDelivery]:
         """Deliveries whose user may be known by now; each is put off in case not. Raises `Unavailable`."""
         async with self._database.acquire() as connection:
-            return [Waiting(*row) for row in await connection.fetch(_SQL["list_pending"], limit)]
+            return [PendingDelivery(*row) for row in await connection.fetch(_SQL["list_pending"], limit)]
 
     async def hasten(self, clerk_id: str) -> None:
         """A user has become known: what waits for one by that name is due now. Raises `Unavailable`."""
@@ -137,30 +137,30 @@ class WebhookStore:
 
     async def _apply(
         self, connection: Connection, delivery: Delivery, record_id: str | None
-    ) -> tuple[Taken, str | None]:
+    ) -> tuple[DeliveryResult, str | None]:
         match delivery.effect:
-            case UserSeen() as seen:
+            case UserUpserted() as seen:
                 return await self._user_seen(connection, delivery, seen), None
-            case UserGone() as gone:
+            case UserDeleted() as gone:
                 if await knows_later(connection, delivery.subject, delivery.occurred_at, delivery.event_id):
-                    return Taken(State.STALE), None
+                    return DeliveryResult(State.STALE), None
                 user_id = await connection.fetchval(_SQL["deactivate_user"], gone.clerk_id)
-                return Taken(State.IGNORED if user_id is None else State.APPLIED, user_id), None
+                return DeliveryResult(State.IGNORED if user_id is None else State.APPLIED, user_id), None
             case Billing() as billing:
                 return await _bill(connection, delivery, billing, record_id)
         is_readable = delivery.effect.is_readable
-        return Taken(State.IGNORED if is_readable else State.REJECTED), None
+        return DeliveryResult(State.IGNORED if is_readable else State.REJECTED), None
 
-    async def _user_seen(self, connection: Connection, delivery: Delivery, seen: UserSeen) -> Taken:
+    async def _user_seen(self, connection: Connection, delivery: Delivery, seen: UserUpserted) -> DeliveryResult:
         if await knows_later(connection, delivery.subject, delivery.occurred_at, delivery.event_id):
-            return Taken(State.STALE)
+            return DeliveryResult(State.STALE)
         user_id, is_new = await put_user(
             connection, seen, signup_credits=self._signup_credits, actor=f"webhook:{delivery.provider}"
         )
-        return Taken(State.APPLIED, user_id, is_new_user=is_new)
+        return DeliveryResult(State.APPLIED, user_id, is_new_user=is_new)
 
 
-async def put_user(connection: Connection, seen: UserSeen, *, signup_credits: int, actor: str) -> tuple[str, bool]:
+async def put_user(connection: Connection, seen: UserUpserted, *, signup_credits: int, actor: str) -> tuple[str, bool]:
     """Make or update a user as Clerk has it. Inside a transaction. Returns the id, and whether the user was made.
 
     Clerk gives an address to one user at a time: whoever else has it here had it before.
@@ -189,7 +189,7 @@ async def knows_later(connection: Connection, clerk_id: str | None, at: datetime
 
 async def _bill(
     connection: Connection, delivery: Delivery, billing: Billing, record_id: str | None
-) -> tuple[Taken, str | None]:
+) -> tuple[DeliveryResult, str | None]:
     """Record a subscription event, and what it says of billing periods."""
     is_asaas = delivery.provider == ASAAS
     payer = await connection.fetchrow(
@@ -199,7 +199,7 @@ async def _bill(
         billing.customer if is_asaas else None,
     )
     if payer is None and is_asaas:
-        return Taken(State.PENDING), None  # a record needs the Clerk id, which Asaas does not know
+        return DeliveryResult(State.PENDING), None  # a record needs the Clerk id, which Asaas does not know
     plan_keys, status = billing.plan, billing.status
     if payer is not None and is_asaas:
         plan_keys, status = await _follow_subscription(connection, payer["id"], delivery, billing)
@@ -218,11 +218,11 @@ async def _bill(
             orjson.dumps(delivery.payload).decode(),
         )
     if payer is None:
-        return Taken(State.PENDING), record_id
+        return DeliveryResult(State.PENDING), record_id
     for period in billing.periods:
         keys = tuple(dict.fromkeys((*period.plan, *plan_keys)))
         await note_news(connection, payer["id"], delivery.provider, period, keys, delivery.occurred_at)
-    return Taken(State.APPLIED, payer["id"]), record_id
+    return DeliveryResult(State.APPLIED, payer["id"]), record_id
 
 
 async def _follow_subscription(

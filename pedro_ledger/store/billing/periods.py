@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from pedro_ledger.ledger.billing import News, PeriodNews
+from pedro_ledger.ledger.billing import PaymentEvent, PeriodEvent
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.store.journal.rows import Row
@@ -41,10 +41,12 @@ async def find_plan(connection: Connection, keys: Sequence[str], provider: str) 
 
 
 async def note_news(
-    connection: Connection, user_id: str, provider: str, news: PeriodNews, plan_keys: Sequence[str], at: datetime
+    connection: Connection, user_id: str, provider: str, news: PeriodEvent, plan_keys: Sequence[str], at: datetime
 ) -> None:
     """Note what happened to a period. Inside the transaction of the delivery that tells it."""
-    times = (at if news.news is each else None for each in (News.PAID, News.UNDONE, News.REFUNDED))
+    times = (
+        at if news.news is each else None for each in (PaymentEvent.PAID, PaymentEvent.UNDONE, PaymentEvent.REFUNDED)
+    )
     await connection.execute(_SQL["note_news"], user_id, provider, news.subscription, news.period, plan_keys, *times)
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import asyncpg
 
-from pedro_ledger.ledger.billing import UserSeen
+from pedro_ledger.ledger.billing import UserUpserted
 from pedro_ledger.ledger.errors import Conflict
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
@@ -35,7 +35,7 @@ class UserResync:
         self._signup_credits = signup_credits
         self._is_dry = is_dry
 
-    async def put(self, seen: UserSeen, changed_at: datetime | None) -> Outcome:
+    async def put(self, seen: UserUpserted, changed_at: datetime | None) -> Outcome:
         """Make or change a user, each in a transaction. Raises `Conflict` when it crosses with another change, and `Unavailable`."""
         async with self._database.acquire() as connection, connection.transaction():
             await lock_subject(connection, "clerk", seen.clerk_id)

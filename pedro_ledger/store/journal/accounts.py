@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from pedro_ledger.ledger.account import Loaded, Original, Wanted
+from pedro_ledger.ledger.account import AccountQuery, Loaded, Original
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.store.journal.adoption import Adopter
@@ -23,15 +23,15 @@ class AccountReader:
         self._database = database
         self._adopter = adopter
 
-    async def load(self, wanted: Sequence[Wanted]) -> dict[str, Loaded]:
+    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
         """Accounts by ref, as of one moment; refs of nobody are left out. Raises `Unavailable`."""
-        found, strangers = await self._load(wanted)
-        if strangers and await self._adopter.adopt(sorted(set(strangers.values()))):
-            again, _ = await self._load([want for want in wanted if want.ref in strangers])
+        found, unadopted = await self._load(wanted)
+        if unadopted and await self._adopter.adopt(sorted(set(unadopted.values()))):
+            again, _ = await self._load([want for want in wanted if want.ref in unadopted])
             found |= again
         return found
 
-    async def _load(self, wanted: Sequence[Wanted]) -> tuple[dict[str, Loaded], dict[str, str]]:
+    async def _load(self, wanted: Sequence[AccountQuery]) -> tuple[dict[str, Loaded], dict[str, str]]:
         """Accounts by ref, and the users without an account by ref."""
         ids = [want.ref for want in wanted if not want.ref.startswith(CLERK_PREFIX)]
         clerk_ids = [want.ref.removeprefix(CLERK_PREFIX) for want in wanted if want.ref.startswith(CLERK_PREFIX)]
@@ -41,17 +41,17 @@ class AccountReader:
                 _LOAD, ids, clerk_ids, [user for user, _ in entries], [seq for _, seq in entries]
             )
         found: dict[str, Loaded] = {}
-        strangers: dict[str, str] = {}
+        unadopted: dict[str, str] = {}
         for row in rows:
             if row["account"] is None:
-                strangers[row["ref"]] = row["user_id"]
+                unadopted[row["ref"]] = row["user_id"]
             else:
                 originals = orjson.loads(row["originals"]) if row["originals"] else ()
                 found[row["ref"]] = Loaded(
                     account_of(orjson.loads(row["account"])),
                     {original["seq"]: _original(original) for original in originals},
                 )
-        return found, strangers
+        return found, unadopted
 
 
 def _original(row: Row) -> Original | None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from pedro_ledger.ledger.entries import Entry
-from pedro_ledger.ledger.evidence.audit import Problem, Standing, UserAudit, UserGlance
+from pedro_ledger.ledger.evidence.audit import AccountSnapshot, FastUserAudit, Finding, UserAudit
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.queries import SqlFiles
 
@@ -28,7 +28,7 @@ class ShareReport(NamedTuple):
 
     users: int
     entries: int
-    problems: list[Problem]
+    problems: list[Finding]
 
 
 class Ledger(NamedTuple):
@@ -73,49 +73,49 @@ async def audit_share(database: Database, share: Share) -> ShareReport:
     """Check every user of a share."""
     async with in_snapshot(database, share.snapshot) as connection:
         rows = await connection.fetch(_SQL["list_accounts"], share.after, share.upto)
-        standings = {row["user_id"]: Standing(*row) for row in rows}
-        users = len(standings)
-        entries, suspects = await _glance(connection, share, standings)
-        problems = [await _examine(connection, user_id, standing) for user_id, standing in suspects.items()]
+        snapshots = {row["user_id"]: AccountSnapshot(*row) for row in rows}
+        users = len(snapshots)
+        entries, suspects = await _glance(connection, share, snapshots)
+        problems = [await _examine(connection, user_id, snapshot) for user_id, snapshot in suspects.items()]
         found = [problem for problem in problems if problem is not None]
         for row in await connection.fetch(_SQL["compare_usage"], share.after, share.upto):
             what = INVENTED_USAGE if row["is_invented"] else OTHER_USAGE
-            found.append(Problem(row["user_id"], row["seq"], what))
+            found.append(Finding(row["user_id"], row["seq"], what))
         return ShareReport(users, entries, sorted(found, key=lambda each: (each.user_id, each.seq is None, each.seq)))
 
 
 async def _glance(
-    connection: Connection, share: Share, standings: dict[str, Standing]
-) -> tuple[int, dict[str, Standing | None]]:
-    """How many entries there are, and the users that need a closer look. Takes from `standings` whom it meets."""
-    suspects: dict[str, Standing | None] = {}
+    connection: Connection, share: Share, snapshots: dict[str, AccountSnapshot]
+) -> tuple[int, dict[str, AccountSnapshot | None]]:
+    """How many entries there are, and the users that need a closer look. Takes from `snapshots` whom it meets."""
+    suspects: dict[str, AccountSnapshot | None] = {}
     cursor = await connection.cursor(_SQL["list_forms"], share.after, share.upto)
     entries = 0
-    glance: UserGlance | None = None
+    fast: FastUserAudit | None = None
 
     def close() -> None:
-        if glance is not None:
-            standing = standings.pop(glance.user_id, None)
-            if not glance.agrees(standing):
-                suspects[glance.user_id] = standing
+        if fast is not None:
+            snapshot = snapshots.pop(fast.user_id, None)
+            if not fast.agrees(snapshot):
+                suspects[fast.user_id] = snapshot
 
     while rows := await cursor.fetch(FETCH_ROWS):
         entries += len(rows)
         for user_id, *said in rows:
-            if glance is None or glance.user_id != user_id:
+            if fast is None or fast.user_id != user_id:
                 close()
-                glance = UserGlance(user_id)
-            glance.follow(*said)
+                fast = FastUserAudit(user_id)
+            fast.follow(*said)
     close()
-    suspects |= {user_id: each for user_id, each in standings.items() if not UserGlance(user_id).agrees(each)}
+    suspects |= {user_id: each for user_id, each in snapshots.items() if not FastUserAudit(user_id).agrees(each)}
     return entries, suspects
 
 
-async def _examine(connection: Connection, user_id: str, standing: Standing | None) -> Problem | None:
+async def _examine(connection: Connection, user_id: str, snapshot: AccountSnapshot | None) -> Finding | None:
     """The first thing that is wrong with a user's ledger, by the rules themselves."""
     audit = UserAudit(user_id)
     cursor = await connection.cursor(_SQL["list_entries"], user_id)
     while rows := await cursor.fetch(FETCH_ROWS):
         for row in rows:
             audit.follow(Entry(*row))
-    return audit.close(standing)
+    return audit.close(snapshot)

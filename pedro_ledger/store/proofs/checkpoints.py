@@ -9,15 +9,15 @@ from typing import NamedTuple
 import asyncpg
 import orjson
 
-from pedro_ledger.ledger.evidence.audit import Problem
+from pedro_ledger.ledger.evidence.audit import Finding
 from pedro_ledger.ledger.evidence.checkpoints import PAGE_LEAVES, Checkpoint, Leaf, checkpoint_of, parse_leaves
 from pedro_ledger.ledger.evidence.merkle import RootBuilder, leaf_hash, root_of
 from pedro_ledger.ledger.evidence.strict_json import EvidenceError
+from pedro_ledger.postgres.advisory_locks import Lock, try_session_lock
 from pedro_ledger.postgres.database import CONNECTION_FAILURES, Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles
 
 _SQL = SqlFiles("proofs")
-LOCK_KEY = 0x5045_4452_4F05
 BATCH_PAGES = 8
 
 
@@ -71,7 +71,7 @@ async def sealing_turn(database: Database) -> AsyncIterator[SealingTurn | None]:
     with unavailable():
         connection = await database.connect({"enable_seqscan": "on"})
         try:
-            if not await connection.fetchval(_SQL["take_sealing_turn"], LOCK_KEY):
+            if not await try_session_lock(connection, Lock.CHECKPOINTS):
                 yield None
                 return
             async with connection.transaction(isolation="repeatable_read"):
@@ -93,14 +93,14 @@ async def sealed_checkpoints(connection: Connection) -> list[Checkpoint]:
     return [checkpoint_of(orjson.loads(row["line"])) for row in await connection.fetch(_SQL["list_sealed"])]
 
 
-async def find_departure(connection: Connection, checkpoint: Checkpoint) -> Problem | None:
+async def find_departure(connection: Connection, checkpoint: Checkpoint) -> Finding | None:
     """The first account whose ledger does not pass through what a checkpoint sealed. In the caller's transaction.
 
     Raises `EvidenceError` where the sealed accounts that the database keeps are not those that were signed.
     """
     pages, accounts = RootBuilder(), 0
     cursor = await connection.cursor(_SQL["list_pages"], checkpoint.number)
-    found: Problem | None = None
+    found: Finding | None = None
     while rows := await cursor.fetch(BATCH_PAGES):
         sealed: list[Leaf] = []
         for row in rows:
@@ -113,7 +113,7 @@ async def find_departure(connection: Connection, checkpoint: Checkpoint) -> Prob
             bad = await connection.fetchrow(_SQL["find_departure"], *columns)
             if bad is not None:
                 what = f"the ledger does not pass through what checkpoint {checkpoint.number} sealed"
-                found = Problem(bad["user_id"], bad["seq"], what)
+                found = Finding(bad["user_id"], bad["seq"], what)
     if (accounts, pages.root()) != (checkpoint.accounts, checkpoint.root):
         raise EvidenceError(
             f"the sealed accounts that the database keeps do not make the root of checkpoint {checkpoint.number}"

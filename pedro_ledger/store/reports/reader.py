@@ -1,4 +1,4 @@
-"""Reading the reports: each one query over its rollup and what is not folded into it yet."""
+"""Reading the reports: each one query over its rollup and what is not rolled up yet."""
 
 from datetime import date
 from typing import Any

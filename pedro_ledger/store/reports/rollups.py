@@ -8,11 +8,11 @@ from typing import NamedTuple
 import structlog
 
 from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.postgres.advisory_locks import Lock, try_lock
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
 
 _SQL = SqlFiles("reports")
-LOCK_KEY = 0x5045_4452_4F02
 STEP_USES = 50_000
 STEP_ROWS = 2_000
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ class Step(NamedTuple):
     """More may be left."""
 
 
-class Folder:
+class RollupWorker:
     """One step is `step`; `run` takes steps until the queues are empty, and again after `interval_s`.
 
     Any number of replicas may run one: a transaction's advisory lock lets one step at a time through. Nothing depends on
@@ -45,7 +45,7 @@ class Folder:
         self._on_step = on_step
 
     async def run(self) -> None:
-        """Fold until cancelled, a tenth of the time at most, also when much is left over: commits come first.
+        """Roll up until cancelled, a tenth of the time at most, also when much is left over: commits come first.
 
         Every `interval_s`, for the longer the queues, the less a change in them costs: a step of a few changes costs each of
         them many times what one of thousands does.
@@ -55,27 +55,27 @@ class Folder:
             try:
                 is_full = (await self.step()).is_full
             except Unavailable as error:
-                log.warning("reports_not_folded", reason=error.facts.get("reason"))
+                log.warning("rollups_not_updated", reason=error.facts.get("reason"))
             await asyncio.sleep(max(0 if is_full else self._interval_s, 9 * (perf_counter() - started)))
 
-    async def fold(self) -> int:
-        """Fold what is queued, step by step without pause, to the first one that is not full. Returns how many changes were moved."""
-        folded = 0
+    async def roll_up(self) -> int:
+        """Roll up what is queued, step by step without pause, to the first one that is not full. Returns how many changes were moved."""
+        rolled_up = 0
         while True:
             step = await self.step()
-            folded += step.changes
+            rolled_up += step.changes
             if not step.is_full:
-                return folded
+                return rolled_up
 
     async def step(self) -> Step:
         """One transaction."""
         started = perf_counter()
         async with self._database.acquire() as connection, connection.transaction():
-            if not await connection.fetchval(_SQL["take_rollup_turn"], LOCK_KEY):
+            if not await try_lock(connection, Lock.ROLLUPS):
                 return Step(0, is_full=False)
-            uses: int = await connection.fetchval(_SQL["fold_usage"], STEP_USES)
-            balances: int = await connection.fetchval(_SQL["fold_balances"], STEP_ROWS)
-            signups: int = await connection.fetchval(_SQL["fold_signups"], STEP_ROWS)
+            uses: int = await connection.fetchval(_SQL["roll_up_usage"], STEP_USES)
+            balances: int = await connection.fetchval(_SQL["roll_up_balances"], STEP_ROWS)
+            signups: int = await connection.fetchval(_SQL["roll_up_signups"], STEP_ROWS)
         changes = uses + balances + signups
         if changes:
             self._on_step(changes, perf_counter() - started)

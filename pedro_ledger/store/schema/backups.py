@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.client_programs import Program, ProgramError, fitting, run_program
 from pedro_ledger.postgres.database import Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles
@@ -22,7 +23,7 @@ _MISSING_ROLE = re.compile(r'role "(.+?)" does not exist')
 _MADE_ANYWAY = re.compile(r"^\d+; \d+ \d+ (?:SCHEMA - public|COMMENT - SCHEMA public) ")
 
 
-class ArchiveError(Exception):
+class ArchiveError(OperatorError):
     """A backup cannot be made, read or restored; the message says why and what to do."""
 
 

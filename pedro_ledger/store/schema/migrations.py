@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import asyncpg
 
+from pedro_ledger.ledger.errors import OperatorError
+from pedro_ledger.postgres.advisory_locks import Lock, session_lock
 from pedro_ledger.postgres.database import Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles, sql_folder
 from pedro_ledger.store.schema.roles import renew_app_roles
 
 _SQL = SqlFiles("schema")
-LOCK_KEY = 0x5045_4452_4F  # "PEDRO"
 LOCK_WAIT = "120s"
 """How long to wait for another process that migrates."""
 TABLE_LOCK_WAIT = "5s"
@@ -27,7 +28,7 @@ SESSION_LIVENESS_CHECK = "2s"
 _SKIP_WHEN = re.compile(r"^-- skip-when: (.+)$", re.MULTILINE)
 
 
-class MigrationError(Exception):
+class MigrationError(OperatorError):
     """The database cannot be brought up to date; the message says why and what to do."""
 
 
@@ -128,7 +129,7 @@ async def migrate(database: Database) -> list[Step]:
         files = migration_files()
         if not plan(files, await _applied(connection)):
             return []  # the usual start takes no lock, and needs no right to make anything
-        await be_the_only_one(connection, through_pooler=database.url.pgbouncer)
+        await lock_migrations(connection, through_pooler=database.url.pgbouncer)
         if not await _has_record(connection):
             await connection.execute(_SQL["make_record"])
         todo = plan(files, await _applied(connection))
@@ -187,7 +188,7 @@ async def _applied(connection: Connection) -> Sequence[asyncpg.Record]:
     return await connection.fetch(_SQL["list_applied"]) if await _has_record(connection) else ()
 
 
-async def be_the_only_one(connection: Connection, *, through_pooler: bool) -> None:
+async def lock_migrations(connection: Connection, *, through_pooler: bool) -> None:
     """Take the migrators' lock, which goes with the session. Raises `MigrationError` where that takes too long, or cannot be.
 
     A transaction pooler would take the lock on one server connection, migrate on others and leave it locked behind. Some
@@ -203,7 +204,7 @@ async def be_the_only_one(connection: Connection, *, through_pooler: bool) -> No
         SESSION_LIVENESS_CHECK,
     )
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        await session_lock(connection, Lock.MIGRATIONS)
     except asyncpg.LockNotAvailableError:
         raise MigrationError(
             f"Another process has been migrating this database for {LOCK_WAIT}. Wait for it, or end it, and start again."

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
-from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.ledger.errors import OperatorError, Unavailable
+from pedro_ledger.postgres.advisory_locks import Lock, try_lock
 from pedro_ledger.postgres.database import Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles
-from pedro_ledger.store.schema.migrations import LOCK_KEY, be_the_only_one
+from pedro_ledger.store.schema.migrations import lock_migrations
 from pedro_ledger.store.schema.months import (
     REST,
     TABLE,
@@ -42,7 +43,7 @@ KEEP_EVERY_S = 3600.0
 FURTHEST_BOUND_MONTHS = 13
 
 
-class PartitionError(Exception):
+class PartitionError(OperatorError):
     """The table cannot be partitioned; the message says why and what to do."""
 
 
@@ -95,12 +96,12 @@ async def make_plan(connection: Connection) -> Plan:
     return Plan(state, before, held, [])
 
 
-async def turn(database: Database) -> tuple[Plan, float]:
+async def convert(database: Database) -> tuple[Plan, float]:
     """Do what `make_plan` says. Returns it with the seconds for which the tables were held. Safe beside writers and other daemons."""
     with unavailable():
         connection = await database.connect()
     try:
-        await be_the_only_one(connection, through_pooler=database.url.pgbouncer)
+        await lock_migrations(connection, through_pooler=database.url.pgbouncer)
         plan = await make_plan(connection)
         if not plan.held:
             return plan, 0.0
@@ -155,7 +156,7 @@ class PartitionKeeper:
     async def _unbind(self, connection: Connection) -> int:
         """A `partition` that was killed left its bound behind, which would refuse rows once its time has come."""
         async with connection.transaction():
-            if not await connection.fetchval(_SQL["become_only_one"], LOCK_KEY):
+            if not await try_lock(connection, Lock.MIGRATIONS):
                 return 0  # it is still at work
             await connection.execute("SELECT set_config('lock_timeout', $1, true)", LOCK_WAIT)
             await connection.execute(f'ALTER TABLE public."{TABLE}" DROP CONSTRAINT IF EXISTS "{BOUND}"')
@@ -205,7 +206,7 @@ async def _while_held(connection: Connection, statements: Sequence[str], *, alon
     for _ in range(TRIES):
         try:
             async with connection.transaction():
-                if alone and not await connection.fetchval(_SQL["become_only_one"], LOCK_KEY):
+                if alone and not await try_lock(connection, Lock.MIGRATIONS):
                     return 0.0
                 await connection.execute(
                     "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)",

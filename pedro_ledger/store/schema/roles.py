@@ -1,12 +1,13 @@
 """Two roles: the owner migrates, the app role serves and cannot change or remove what was written."""
 
+from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.database import Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles
 
 _SQL = SqlFiles("schema")
 
 
-class RoleError(Exception):
+class RoleError(OperatorError):
     """A role may do too much; the message says what, and what to do."""
 
 

@@ -11,11 +11,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from pedro_ledger.postgres.embedded import EmbeddedError
+from pedro_ledger.tools.bench import session
+from pedro_ledger.tools.bench.loads import BenchError, find_wrk
+from pedro_ledger.tools.bench.rows import choose
+
 QUICK = (2, 2)
 FULL = (3, 4)
 
 
-def bench(
+def command(
     *,
     rows: Annotated[
         str, typer.Option(help="Rows to run, comma-separated: echo,single,hot,batch,function,copy,remote,cpu.")
@@ -47,10 +52,6 @@ def bench(
 
     Exits with 1 where a row had errors or a ledger does not verify; goals that are not reached are shown, and do not fail.
     """
-    from pedro_ledger.postgres.embedded import EmbeddedError  # noqa: PLC0415
-    from pedro_ledger.tools.bench import loads, session  # noqa: PLC0415
-    from pedro_ledger.tools.bench.rows import choose  # noqa: PLC0415
-
     default_repeats, default_seconds = QUICK if quick else FULL
     try:
         options = session.Options(
@@ -67,13 +68,11 @@ def bench(
                 session.profile(options, folder, profile, as_json=as_json)
             elif not session.measure(options, folder, as_json=as_json):
                 raise typer.Exit(1)
-    except (ValueError, loads.BenchError, EmbeddedError) as error:
+    except (ValueError, BenchError, EmbeddedError) as error:
         _fail(str(error))
 
 
 def _wrk(generator: str) -> str | None:
-    from pedro_ledger.tools.bench.loads import BenchError, find_wrk  # noqa: PLC0415
-
     if generator == "own":
         return None
     if generator not in {"auto", "wrk"}:

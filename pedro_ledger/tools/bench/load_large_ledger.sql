@@ -1,7 +1,7 @@
 -- Users $1 to $2 with a ledger of the same steps each ($3 seq, $4 and $5 what an entry's id has before and after the account's
 -- tag, $6 and $7 what the hashed form has between user and tag and after the tag, $8 kind, $9 key, $10 fingerprint, $11 actor,
 -- $12 signed credits, $13 balance after, $14 time): the same rows as the daemon would have written, chained by hash.
-WITH RECURSIVE permit AS MATERIALIZED (
+WITH RECURSIVE write_guard AS MATERIALIZED (
     SELECT set_config('pedro_ledger.writer', 'on', true) AS writer
 ),
 step AS MATERIALIZED (
@@ -13,7 +13,7 @@ step AS MATERIALIZED (
 last_step AS MATERIALIZED (SELECT * FROM step ORDER BY seq DESC LIMIT 1),
 named AS MATERIALIZED (
     SELECT number, 'bench_' || lpad(number::text, 8, '0') AS user_id
-    FROM permit, generate_series($1::bigint, $2::bigint) AS number
+    FROM write_guard, generate_series($1::bigint, $2::bigint) AS number
     WHERE writer IS NOT NULL
 ),
 -- The account's tag: the first 50 bits of SHA-256 over the user id, in Crockford's base 32.

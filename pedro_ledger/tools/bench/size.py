@@ -19,7 +19,7 @@ from pedro_ledger.ledger.ids import account_tag, entry_id
 from pedro_ledger.ledger.operations import OPENING_KEY, Deduct, Opening, Operation, fingerprint
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.url import parse_database_url
-from pedro_ledger.store.reports.rollups import Folder
+from pedro_ledger.store.reports.rollups import RollupWorker
 
 CREDITS = 2_000_000_000
 CHUNK_ENTRIES = 50_000
@@ -78,7 +78,7 @@ async def load(url: str, users: int, entries: int, *, stride_ms: int = 1) -> Non
     plan = steps(count, time_ns() // 1_000_000 - 3_600_000 - count * stride_ms, stride_ms)
     chunks = _chunks(users, max(1, CHUNK_ENTRIES // len(plan)))
     await asyncio.gather(*(_load_chunks(url, chunks, plan) for _ in range(os.cpu_count() or 1)))
-    await _fold(url)
+    await _roll_up(url)
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("VACUUM (ANALYZE)")
@@ -87,12 +87,12 @@ async def load(url: str, users: int, entries: int, *, stride_ms: int = 1) -> Non
         await connection.close()
 
 
-async def _fold(url: str) -> None:
+async def _roll_up(url: str) -> None:
     """What the load queued for the reports, before a daemon does it beside what is measured."""
     database = Database(parse_database_url(url), slow_query_ms=600_000)
     await database.open()
     try:
-        await Folder(database, interval_s=1).fold()
+        await RollupWorker(database, interval_s=1).roll_up()
     finally:
         await database.close()
 

@@ -3,20 +3,23 @@
 import re
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
+from yarl import URL
 
+from pedro_ledger.cli.base import settings_or_fail
+from pedro_ledger.daemon.initial_key import api_key_of
 from pedro_ledger.ledger.account import CREDITS_MAX
+from pedro_ledger.tools.replay import session
 from pedro_ledger.tools.replay.errors import DaemonLost, ReplayStopped
-
-if TYPE_CHECKING:
-    from yarl import URL
+from pedro_ledger.tools.replay.pricing import TokenPrice
+from pedro_ledger.tools.replay.trace import read_trace
 
 RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def replay(
+def command(
     file: Annotated[
         Path,
         typer.Argument(
@@ -59,9 +62,6 @@ def replay(
 
     Exits with 1 where the books disagree with what was acknowledged, with 2 where the replay could not be done.
     """
-    from pedro_ledger.tools.replay import session  # noqa: PLC0415 - commands load what they need
-    from pedro_ledger.tools.replay.pricing import TokenPrice  # noqa: PLC0415
-    from pedro_ledger.tools.replay.trace import read_trace  # noqa: PLC0415
 
     run_id = run_id or secrets.token_hex(4)
     try:
@@ -91,8 +91,7 @@ def replay(
         raise typer.Exit(1)
 
 
-def _url(text: str) -> "URL":
-    from yarl import URL  # noqa: PLC0415
+def _url(text: str) -> URL:
 
     try:
         url = URL(text)
@@ -105,13 +104,9 @@ def _url(text: str) -> "URL":
 
 
 def _key(given: str | None, config: Path | None) -> str:
-    from pedro_ledger.daemon.initial_key import api_key_of  # noqa: PLC0415
-    from pedro_ledger.settings import SettingsError, load_settings  # noqa: PLC0415
 
     try:
-        key = given or api_key_of(load_settings(config), make=False)[0]
-    except SettingsError as error:
-        raise ReplayStopped(str(error)) from None
+        key = given or api_key_of(settings_or_fail(config), make=False)[0]
     except OSError as error:
         raise ReplayStopped(
             f"{error.filename}: {error.strerror}: give the daemon's key with PEDRO_API_KEY or --key"

@@ -1,6 +1,6 @@
 -- Commit a batch of units: lock their accounts, compare revisions and keys, append what fits, answer for what does not.
 -- Each parameter is a column: texts joined by U+0001 with U+0002 for null, numbers as an array's literal, hashes end to end.
-WITH permit AS MATERIALIZED (
+WITH write_guard AS MATERIALIZED (
     -- The guards let a change pass only in a transaction that carries this setting; it ends with the transaction.
     SELECT set_config('pedro_ledger.writer', 'on', true) AS writer
 ),
@@ -8,7 +8,7 @@ locked AS MATERIALIZED (
     -- In one order, whatever the batch's own order is: two replicas can wait for each other, but never in a circle.
     SELECT account.*
     FROM pedro_ledger.account
-    WHERE account.user_id = ANY (string_to_array($1, E'\x01', E'\x02')) AND (SELECT writer FROM permit) IS NOT NULL
+    WHERE account.user_id = ANY (string_to_array($1, E'\x01', E'\x02')) AND (SELECT writer FROM write_guard) IS NOT NULL
     ORDER BY account.user_id
     FOR UPDATE
 ),

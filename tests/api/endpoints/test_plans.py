@@ -130,7 +130,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
 
 @pytest.fixture
 async def big(million_url: str, sent: list[Sent]) -> AsyncIterator[Api]:
-    settings = settings_for(million_url, prices_refresh_s=600, reports_fold_s=600)
+    settings = settings_for(million_url, prices_refresh_s=600, rollup_interval_s=600)
     async with Daemon(settings).started() as running, Api.open(running) as api:
         yield api
 

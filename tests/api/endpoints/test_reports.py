@@ -7,7 +7,9 @@ import io
 import orjson
 import pytest
 
-from pedro_ledger.api.access.api_keys import Caller, KeyRing, Scope
+from pedro_ledger.api.access.api_keys import KeyRing
+from pedro_ledger.api.http.caller import Caller
+from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.cli.main import REPORT_NAMES
 from pedro_ledger.postgres.database import Connection
 from pedro_ledger.reports.catalogue import REPORTS, Asked
@@ -79,13 +81,13 @@ async def test_reports_need_their_scope(api: Api) -> None:
     assert (await api.get("/v1/reports/liability", auth="Bearer others")).code == "scope_missing"
 
 
-async def test_the_daemon_folds_by_itself(api: Api, connection: Connection) -> None:
+async def test_the_daemon_rolls_up_by_itself(api: Api, connection: Connection) -> None:
     """Its first step comes at once; the second is awaited by the metric that tells of steps."""
     await api.user(100)
     async with asyncio.timeout(20):
         while await connection.fetchval("SELECT EXISTS (SELECT FROM pedro_ledger.signup_pending)"):
             await asyncio.sleep(0.02)
-    assert b"pedro_ledger_folded_changes_total 0.0" not in (await api.get("/metrics", auth=None)).body
+    assert b"pedro_ledger_rolled_up_changes_total 0.0" not in (await api.get("/metrics", auth=None)).body
 
 
 async def report(url: str, *arguments: str) -> tuple[int, str, str]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from pedro_ledger.ledger.account import Account, Wanted
+from pedro_ledger.ledger.account import Account, AccountQuery
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
 from pedro_ledger.ledger.operations import Deduct, Grant, Operation
@@ -30,7 +30,7 @@ async def writer(database: Database) -> AsyncIterator[BatchWriter]:
 
 async def account(database: Database, name: str) -> Account:
     user, _ = await UserStore(database).upsert(name, None, None, signup_credits=100, actor="test")
-    loaded = await AccountReader(database, Adopter(database)).load([Wanted(user, ())])
+    loaded = await AccountReader(database, Adopter(database)).load([AccountQuery(user, ())])
     return loaded[user].account
 
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pedro_ledger.postgres.advisory_locks import Lock
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.replica import Reader
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.reports.catalogue import REPORTS, Asked
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.reports.reader import ReportReader, spans
-from pedro_ledger.store.reports.rollups import LOCK_KEY, Folder, Step
+from pedro_ledger.store.reports.rollups import RollupWorker, Step
 from pedro_ledger.store.schema.migrations import migrate
 from tests.support.ledgers import Line, append, make_user
 from tests.support.rawreports import assert_equal_to_raw
@@ -25,8 +26,8 @@ START = datetime(2026, 2, 27, 22, tzinfo=UTC)
 
 
 @pytest.fixture
-def folder(database: Database) -> Folder:
-    return Folder(database, interval_s=0.01)
+def worker(database: Database) -> RollupWorker:
+    return RollupWorker(database, interval_s=0.01)
 
 
 class Traffic:
@@ -78,16 +79,16 @@ class Traffic:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_reports_equal_the_raw_query_after_every_change_and_every_step(
-    database: Database, connection: Connection, folder: Folder, seed: int
+    database: Database, connection: Connection, worker: RollupWorker, seed: int
 ) -> None:
     traffic = Traffic(seed, database)
     for turn in range(40):
         await traffic.change(connection)
         if traffic.random.random() < 0.3:
-            await folder.step()
+            await worker.step()
         if turn % 4 == 3:
             await assert_equal_to_raw(connection)
-    await folder.fold()
+    await worker.roll_up()
     for queue in ("usage_pending", "balance_pending", "signup_pending"):
         assert await connection.fetchval(f"SELECT count(*) FROM pedro_ledger.{queue}") == 0
     await assert_equal_to_raw(connection)
@@ -101,31 +102,31 @@ async def other(database: Database) -> AsyncIterator[Connection]:
 
 
 async def test_a_change_that_is_committed_late_is_not_lost(
-    database: Database, connection: Connection, other: Connection, folder: Folder
+    database: Database, connection: Connection, other: Connection, worker: RollupWorker
 ) -> None:
-    """It was made before others that were seen, committed and folded meanwhile."""
+    """It was made before others that were seen, committed and rolled_up meanwhile."""
     await make_user(connection, "early")
     await make_user(connection, "late")
     transaction = other.transaction()
     await transaction.start()
     await append(other, "late", [Line("grant", 50, START), Line("deduct", -20, START, "AI_TEXT_CHAT")])
     await append(connection, "early", [Line("grant", 50, START), Line("deduct", -7, START, "AI_TEXT_CHAT")])
-    await folder.fold()
+    await worker.roll_up()
     await assert_equal_to_raw(connection)
     await transaction.commit()
     await assert_equal_to_raw(connection)
-    await folder.fold()
+    await worker.roll_up()
     await assert_equal_to_raw(connection)
     top = await REPORTS["top-users"].rows(ReportReader(Reader(database)), Asked())
     assert [(row["userId"], row["creditsUsed"]) for row in top] == [("late", 20), ("early", 7)]
 
 
-async def test_reports_hold_while_many_write_and_several_fold(database: Database, connection: Connection) -> None:
+async def test_reports_hold_while_many_write_and_several_roll_up(database: Database, connection: Connection) -> None:
     names = [f"user{n}" for n in range(6)]
     for name in names:
         await make_user(connection, name)
     done = asyncio.Event()
-    folded = 0
+    rolled_up = 0
 
     async def write(name: str, seed: int) -> None:
         random = Random(seed)
@@ -136,55 +137,55 @@ async def test_reports_hold_while_many_write_and_several_fold(database: Database
             await append(mine, name, [Line("deduct", -random.randrange(1, 9), at, random.choice(TYPES))])
         await mine.close()
 
-    async def fold() -> None:
-        nonlocal folded
+    async def roll_up() -> None:
+        nonlocal rolled_up
         while not done.is_set():
-            step = await Folder(database, interval_s=1).step()
-            folded += step.changes
+            step = await RollupWorker(database, interval_s=1).step()
+            rolled_up += step.changes
 
     async def look() -> None:
         while not done.is_set():
             await assert_equal_to_raw(connection)
 
-    others = [asyncio.create_task(job()) for job in (fold, fold, look)]
+    others = [asyncio.create_task(job()) for job in (roll_up, roll_up, look)]
     try:
         await asyncio.gather(*(write(name, seed) for seed, name in enumerate(names)))
     finally:
         done.set()
         await asyncio.gather(*others)
     await assert_equal_to_raw(connection)
-    folded += await Folder(database, interval_s=1).fold()
-    assert folded > 240
+    rolled_up += await RollupWorker(database, interval_s=1).roll_up()
+    assert rolled_up > 240
     await assert_equal_to_raw(connection)
 
 
-async def test_one_replica_folds_at_a_time(connection: Connection, folder: Folder, other: Connection) -> None:
+async def test_one_replica_rolls_up_at_a_time(connection: Connection, worker: RollupWorker, other: Connection) -> None:
     await make_user(connection, "u")
     async with other.transaction():
-        await other.execute("SELECT pg_advisory_xact_lock($1)", LOCK_KEY)
-        assert await folder.step() == Step(0, is_full=False)
-    assert (await folder.step()).changes > 0
+        await other.execute("SELECT pg_advisory_xact_lock($1)", Lock.ROLLUPS)
+        assert await worker.step() == Step(0, is_full=False)
+    assert (await worker.step()).changes > 0
 
 
 async def test_a_step_is_bounded(
-    connection: Connection, database: Database, folder: Folder, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, database: Database, worker: RollupWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await make_user(connection, "u")
-    await folder.fold()
+    await worker.roll_up()
     for _ in range(10):
         await append(connection, "u", [Line("grant", 4, START), *[Line("deduct", -1, START, "AI_TEXT_CHAT")] * 3])
     monkeypatch.setattr("pedro_ledger.store.reports.rollups.STEP_USES", 7)
     monkeypatch.setattr("pedro_ledger.store.reports.rollups.STEP_ROWS", 1)
-    assert await folder.step() == Step(7 + 1, is_full=True)
+    assert await worker.step() == Step(7 + 1, is_full=True)
     await assert_equal_to_raw(connection)
-    await folder.fold()
+    await worker.roll_up()
     assert await connection.fetchval("SELECT count(*) FROM pedro_ledger.usage_pending") == 0
 
 
-async def test_folding_ends_while_others_write(connection: Connection, database: Database) -> None:
+async def test_rolling_up_ends_while_others_write(connection: Connection, database: Database) -> None:
     """Not with an empty queue: there is none then, and small steps cost most."""
 
-    class Beside(Folder):
+    class Beside(RollupWorker):
         steps = 0
 
         async def step(self) -> Step:
@@ -194,10 +195,10 @@ async def test_folding_ends_while_others_write(connection: Connection, database:
 
     await make_user(connection, "u")
     await append(connection, "u", [Line("grant", 50, START)])
-    folder = Beside(database, interval_s=1)
+    worker = Beside(database, interval_s=1)
     async with asyncio.timeout(20):
-        await folder.fold()
-    assert folder.steps == 1
+        await worker.roll_up()
+    assert worker.steps == 1
 
 
 async def test_what_the_app_recorded_before_the_ledger_came_is_reported(prisma_database_url: str) -> None:
@@ -239,7 +240,7 @@ async def test_what_is_left_over_waits_for_its_tenth_of_the_time_alone(
     steps = [Step(50_000, is_full=True), Step(50_000, is_full=True), Step(9, is_full=False)]
     clock, pauses = [0.0], list[float]()
 
-    class Told(Folder):
+    class Told(RollupWorker):
         async def step(self) -> Step:
             clock[0] += 0.2
             return steps[len(pauses)]

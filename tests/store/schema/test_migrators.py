@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from pedro_ledger.postgres.advisory_locks import Lock
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.schema import migrations
-from pedro_ledger.store.schema.migrations import LOCK_KEY, MigrationError, migrate, migration_files
+from pedro_ledger.store.schema.migrations import MigrationError, migrate, migration_files
 from tests.support.databases import TestServer
 from tests.support.processes import command, environment
 
@@ -54,10 +55,10 @@ async def until(observer: Connection, condition: str) -> None:
 
 async def test_eight_processes_at_once_migrate_once(empty_url: str, observer: Connection) -> None:
     """They are held at the lock until all eight are there: started freely, the first is done before the last has come."""
-    await observer.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+    await observer.execute("SELECT pg_advisory_lock($1)", Lock.MIGRATIONS)
     migrators = [asyncio.create_task(command("migrate", "--json", DATABASE_URL=empty_url)) for _ in range(8)]
     await until(observer, "SELECT count(*) = 8 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-    await observer.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
+    await observer.execute("SELECT pg_advisory_unlock($1)", Lock.MIGRATIONS)
     ended = await asyncio.gather(*migrators)
     assert [status for status, _, _ in ended] == [0] * 8, ended
     applied = sorted(len(json.loads(out)["applied"]) for _, out, _ in ended)
@@ -90,7 +91,7 @@ async def test_who_waits_too_long_for_another_migrator_is_told(
     empty_url: str, observer: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrations, "LOCK_WAIT", "50ms")
-    await observer.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+    await observer.execute("SELECT pg_advisory_lock($1)", Lock.MIGRATIONS)
     with pytest.raises(MigrationError, match="Another process has been migrating this database for 50ms"):
         await migrate(Database(parse_database_url(empty_url)))
 
@@ -100,7 +101,7 @@ async def test_a_database_that_is_up_to_date_needs_no_lock_and_no_rights(
 ) -> None:
     monkeypatch.setattr(migrations, "LOCK_WAIT", "50ms")
     other = await asyncpg.connect(database_url)
-    await other.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+    await other.execute("SELECT pg_advisory_lock($1)", Lock.MIGRATIONS)
     await other.execute("CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA pedro_ledger TO reader")
     try:
         await other.execute("GRANT SELECT ON pedro_ledger.schema_migration TO reader")

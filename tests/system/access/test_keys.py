@@ -9,9 +9,11 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from pedro_ledger.api.access import api_keys as auth
-from pedro_ledger.api.access.api_keys import Caller, KeyRing, Scope
-from pedro_ledger.api.access.key_refresher import KeyWatch
+from pedro_ledger.api.access.api_keys import KeyRing
+from pedro_ledger.api.access.key_refresher import KeyRefresher
+from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
+from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.store.keys import KeyStore
@@ -153,7 +155,7 @@ async def test_an_older_use_does_not_overwrite_a_newer_one(database: Database, c
 
 async def test_the_watch_outlives_a_database_that_fails_it(database: Database, connection: Connection) -> None:
     ring = KeyRing({})
-    watch = asyncio.create_task(KeyWatch(ring, KeyStore(database), refresh_s=0.01).run())
+    watch = asyncio.create_task(KeyRefresher(ring, KeyStore(database), refresh_s=0.01).run())
     await connection.execute("ALTER TABLE pedro_ledger.api_key RENAME TO api_key_away")
     await asyncio.sleep(0.05)
     await connection.execute("ALTER TABLE pedro_ledger.api_key_away RENAME TO api_key")

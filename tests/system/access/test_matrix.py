@@ -10,8 +10,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from pedro_ledger.api.access.api_keys import Caller, KeyRing, Scope
+from pedro_ledger.api.access.api_keys import KeyRing
+from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
+from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
 from pedro_ledger.daemon.app import Daemon
 from tests.conftest import settings_for

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from random import Random
 
-from pedro_ledger.ledger.account import Loaded, Wanted
+from pedro_ledger.ledger.account import AccountQuery, Loaded
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Unavailable
 from pedro_ledger.ledger.units import Outcome
 from tests.system.simulation.world import AnyUnit, Broken, World
@@ -48,7 +48,7 @@ class Link:
         self._in_the_network: set[asyncio.Task[None]] = set()
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def load(self, wanted: Sequence[Wanted]) -> dict[str, Loaded]:
+    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
         await self._latency()
         if self._goes_wrong():
             self._injected["load fails"] += 1

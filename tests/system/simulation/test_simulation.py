@@ -55,7 +55,7 @@ def applied_on_any_revision(self: World, unit: AnyUnit) -> Outcome:
 
 
 right_apply = World._apply
-right_left = Engine.left
+right_left = Engine.on_answered
 
 
 def counted_twice(self: Engine, operation: Any, answer: Any) -> None:
@@ -71,7 +71,7 @@ BREAKAGES: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "answers leave without a commit": (Link, "commit", forgotten),
     "a unit is settled by its keys alone": (Unit, "settled", settled_by_keys_alone),
     "revisions are not compared": (World, "_apply", applied_on_any_revision),
-    "what may still arrive is called not applied": (UserActor, "note_unknown", nothing),
+    "what may still arrive is called not applied": (UserActor, "mark_in_doubt", nothing),
     "a repeated key in one unit is dropped": (UserActor, "_follow", nothing),
     "deadlines are not kept": (UserActor, "expire", lambda self, now: 0),
     "the house is counted wrongly": (Engine, "left", counted_twice),

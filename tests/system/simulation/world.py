@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pedro_ledger.ledger.account import Account, Loaded, Original, Wanted
+from pedro_ledger.ledger.account import Account, AccountQuery, Loaded, Original
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import NotCommitted
 from pedro_ledger.ledger.evidence.audit import Standing, UserAudit
@@ -41,7 +41,7 @@ class World:
         self.broken: Broken | None = None
         """The first promise that a write broke, whoever waited for its answer."""
 
-    def read(self, wanted: Sequence[Wanted]) -> dict[str, Loaded]:
+    def read(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
         """Accounts as of now."""
         found = {}
         for want in wanted:

@@ -17,7 +17,7 @@ PIECE = Path(__file__).with_name("azure_conv_piece.csv")
 async def test_reports_equal_the_raw_query_while_the_azure_trace_is_replayed(
     database_url: str, connection: Connection
 ) -> None:
-    settings = settings_for(database_url, reports_fold_s=0.05)
+    settings = settings_for(database_url, rollup_interval_s=0.05)
     async with Daemon(settings).started() as running, Api.open(running) as api:
         replay = asyncio.create_task(
             command("replay", str(PIECE), "--url", api.address, "--key", API_KEY, "--users", "300", "--json")
