@@ -43,7 +43,7 @@ async def test_history_is_turned_under_load_and_nothing_is_missed(
     before = [await told(connection, query) for query in (CONSTRAINTS, INDEXES, TRIGGERS)]
     async with deducts(api, users) as load:
         await load.more(100)
-        plan, held_s = await partitions.turn(database)
+        plan, held_s = await partitions.convert(database)
         await load.more(100)
     assert not plan.state.is_partitioned
     assert 0 < held_s < 1
@@ -72,7 +72,7 @@ async def test_history_is_turned_under_load_and_nothing_is_missed(
 @pytest.fixture
 async def turned(api: Api, database: Database) -> Api:
     """A daemon on a partitioned database."""
-    await partitions.turn(database)
+    await partitions.convert(database)
     return api
 
 
@@ -186,7 +186,7 @@ async def test_an_attempt_that_fails_leaves_nothing_and_says_who_was_in_the_way(
         with pytest.raises(
             partitions.PartitionError, match=rf"pid {connection.get_server_pid()}, .*Nothing was changed"
         ):
-            await partitions.turn(database)
+            await partitions.convert(database)
     assert await connection.fetchval("SELECT count(*) FROM pg_constraint WHERE conname = $1", partitions.BOUND) == 0
     assert await connection.fetchval("SELECT to_regclass('public.\"' || $1 || '\"')", partitions.KEY_INDEX) is None
 
@@ -248,7 +248,7 @@ async def test_grants_columns_defaults_and_triggers_of_the_app_are_carried(
         (SELECT count(*) FROM pg_constraint WHERE conname = 'small' AND conrelid = 'public."UsageHistory"'::regclass),
         pg_get_indexdef('"UsageHistory_model_timestamp_idx"'::regclass)"""
     before = await told(connection, facts)
-    await partitions.turn(database)
+    await partitions.convert(database)
     after = await told(connection, facts)
     assert [str(value).replace(" ONLY", "") for value in after[0]] == [str(value) for value in before[0]]
     await connection.execute("DROP OWNED BY partition_reader; DROP ROLE partition_reader")

@@ -22,10 +22,18 @@ from tests.support.databases import temporary_folder
 
 pytestmark = pytest.mark.embedded
 
+STANDALONE_MODULES = (
+    "__init__.py",
+    "ledger/__init__.py",
+    "ledger/errors.py",
+    "postgres/__init__.py",
+    "postgres/embedded.py",
+    "postgres/embedded_keeper.py",
+)
 STANDALONE = """
 import os, sys
 from pathlib import Path
-from embedded import EmbeddedPostgres
+from pedro_ledger.postgres.embedded import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1]), bin_dir=Path(sys.argv[2]), linger_s=0) as server:
     print(os.geteuid(), (server.cluster / "postmaster.pid").stat().st_uid)
 """
@@ -174,16 +182,19 @@ def test_programs_that_the_servers_user_cannot_reach_are_copied_and_again_after_
 
 
 def test_it_runs_for_an_ordinary_user(folder: Path, server: EmbeddedPostgres) -> None:
-    """The module alone, with the system's Python: the test's environment may be closed to that user."""
+    """These modules alone, with the system's Python: the test's environment may be closed to that user."""
     python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     if os.geteuid() != 0 or python is None:
         pytest.skip("every test runs as an ordinary user here, or the system has no Python")
     nobody = pwd.getpwnam("nobody")
     with temporary_folder() as own:
         own.chmod(0o755)  # an import lists its folder
-        for name in ("embedded.py", "embedded_keeper.py"):
-            shutil.copy(Path(embedded.__file__).with_name(name), own / name)
-            (own / name).chmod(0o644)
+        package = Path(embedded.__file__).parents[1]
+        for name in STANDALONE_MODULES:
+            copy = own / "pedro_ledger" / name
+            copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            shutil.copy(package / name, copy)
+            copy.chmod(0o644)
         data = own / "data"
         data.mkdir()
         os.chown(data, nobody.pw_uid, nobody.pw_gid)

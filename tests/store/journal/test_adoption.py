@@ -10,7 +10,7 @@ from pedro_ledger.cli.verify import audit
 from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.url import parse_database_url
-from pedro_ledger.store.schema.partitions import turn
+from pedro_ledger.store.schema.partitions import convert
 from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.prismamade import answers, fill
@@ -56,7 +56,7 @@ async def test_the_apps_queries_answer_as_before_adopted_and_partitioned(prisma_
     before = await answers(connection)
     assert await command.main(settings_for(prisma_database_url), check=False, plan=False, as_json=True) == 0
     assert await answers(connection) == before
-    await turn(Database(parse_database_url(prisma_database_url)))
+    await convert(Database(parse_database_url(prisma_database_url)))
     assert await answers(connection) == before
     await connection.close()
     assert await clean(prisma_database_url)

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from pedro_ledger.cli.verify import audit
-from pedro_ledger.ledger.evidence.audit import Problem
+from pedro_ledger.ledger.evidence.audit import Finding
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.url import parse_database_url
 from tests.support.client import Api
@@ -50,7 +50,7 @@ TAMPERINGS = {
 }
 
 
-async def problems(url: str) -> list[Problem]:
+async def problems(url: str) -> list[Finding]:
     return [
         problem for report in await audit(Database(parse_database_url(url)), quiet=True) for problem in report.problems
     ]

@@ -12,7 +12,7 @@ from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.queries import sql_folder
 from pedro_ledger.postgres.url import parse_database_url
-from pedro_ledger.store.reports.rollups import Folder
+from pedro_ledger.store.reports.rollups import RollupWorker
 from pedro_ledger.store.schema import migrations
 from pedro_ledger.store.schema.migrations import Migration, migrate, migration_files
 from pedro_ledger.store.schema.roles import RoleError, make_app_role
@@ -23,11 +23,8 @@ from tests.support.processes import command, served
 ROLE = "pedro app"
 """With a blank, so that a name that is not quoted fails."""
 BY_THE_OWNER = {
-    "adoption/count_accounts",
-    "archives",
-    "migrations",
-    "partitions",
-    "roles",
+    "journal/count_accounts",
+    "schema",
     "keys/make_key",
     "keys/revoke_key",
     "keys/end_key",
@@ -191,7 +188,7 @@ async def test_the_daemon_does_all_its_work_as_the_app_role(served_by_role: Serv
         assert (await api.get(path)).status == 200, path
     database = Database(parse_database_url(url))
     await database.open()
-    await Folder(database, interval_s=1, on_step=lambda *_: None).fold()
+    await RollupWorker(database, interval_s=1, on_step=lambda *_: None).roll_up()
     await database.close()
     status, out, err = await command("verify", DATABASE_URL=url)
     assert status == 0, out + err

@@ -16,9 +16,10 @@ from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.schema.migrations import migrate
 from tests.support.client import API_KEY, Api
 from tests.support.databases import temporary_folder
+from tests.support.places import ROOT
 
 HERE = Path(__file__).parent
-README = HERE.parent.parent / "README.md"
+README = ROOT / "README.md"
 SOURCES = ("package.json", "package-lock.json", ".npmrc", "prisma.config.ts", "schema.prisma", "tsconfig.json")
 SHIPPED = {
     "PRISMA_SCHEMA_ENGINE_BINARY": "/bin/true",

@@ -18,7 +18,7 @@ from pedro_ledger.postgres.replica import Reader
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.reports.catalogue import REPORTS, Asked
 from pedro_ledger.store.reports.reader import ReportReader
-from pedro_ledger.store.reports.rollups import Folder
+from pedro_ledger.store.reports.rollups import RollupWorker
 from pedro_ledger.tools.bench.size import load
 from tests.support.databases import running_server
 from tests.support.rawreports import raw_report
@@ -59,8 +59,8 @@ async def main(users: int, entries: int, days: int) -> None:
         await database.open()
         connection = await asyncpg.connect(url, server_settings={"jit": "off"})
         started = perf_counter()
-        folder = Folder(database, interval_s=5)
-        changes = await folder.fold()
+        folder = RollupWorker(database, interval_s=5)
+        changes = await folder.roll_up()
         print(f"{changes:,} changes folded in {perf_counter() - started:.0f} s", flush=True)
         # Days come one after another in life, and so do their rows; this ledger was made user by user.
         await connection.execute("CLUSTER pedro_ledger.usage_by_user_span USING usage_by_user_span_day_idx")
@@ -73,7 +73,7 @@ async def main(users: int, entries: int, days: int) -> None:
             if turn == 0:
                 await measure(database, connection, f"{QUEUED:,} uses queued")
             started = perf_counter()
-            await folder.fold()
+            await folder.roll_up()
             print(f"{QUEUED:,} uses folded in {perf_counter() - started:.2f} s")
         await compare(database, connection)
         await connection.close()

@@ -55,11 +55,11 @@ def applied_on_any_revision(self: World, unit: AnyUnit) -> Outcome:
 
 
 right_apply = World._apply
-right_left = Engine.on_answered
+right_on_answered = Engine.on_answered
 
 
 def counted_twice(self: Engine, operation: Any, answer: Any) -> None:
-    right_left(self, operation, answer)
+    right_on_answered(self, operation, answer)
     self.in_flight -= 1
 
 
@@ -74,7 +74,7 @@ BREAKAGES: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "what may still arrive is called not applied": (UserActor, "mark_in_doubt", nothing),
     "a repeated key in one unit is dropped": (UserActor, "_follow", nothing),
     "deadlines are not kept": (UserActor, "expire", lambda self, now: 0),
-    "the house is counted wrongly": (Engine, "left", counted_twice),
+    "operations in flight are counted wrongly": (Engine, "on_answered", counted_twice),
     "units that were not committed are dropped": (UserActor, "abandon_unit", lambda self: setattr(self, "unit", None)),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 from pedro_ledger.ledger.account import Account, AccountQuery, Loaded, Original
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import NotCommitted
-from pedro_ledger.ledger.evidence.audit import Standing, UserAudit
+from pedro_ledger.ledger.evidence.audit import AccountSnapshot, UserAudit
 from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored, Unit
 
 AnyUnit = Unit[Any]
@@ -77,7 +77,7 @@ class World:
             audit.posted = self.opening
             for entry in self.entries[user]:
                 audit.follow(entry)
-            standing = Standing(user, account.seq, account.posted, account.held, account.head, account.posted)
+            standing = AccountSnapshot(user, account.seq, account.posted, account.held, account.head, account.posted)
             problem = audit.close(standing)
             promise(problem is None, f"the books do not agree: {problem}")
 

@@ -4,10 +4,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pedro_ledger.tools.bench.command import bench
-
 app = typer.Typer()
-app.command()(bench)
+app.command()(command)
 
 
 @pytest.mark.parametrize(
