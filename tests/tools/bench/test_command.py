@@ -4,6 +4,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from pedro_ledger.tools.bench.command import command
+
 app = typer.Typer()
 app.command()(command)
 
