@@ -1,11 +1,10 @@
-"""The README's commands give the answers that it shows; every setting, error and metric that it should name is there."""
+"""The README's commands give the answers that it shows, and what it names is there."""
 
 import asyncio
 import re
 
 import orjson
 
-from pedro_ledger.settings import settings_table
 from tests.support.client import API_KEY
 from tests.support.places import ROOT
 from tests.support.processes import environment, served
@@ -38,12 +37,6 @@ async def test_the_commands_answer_as_shown(database_url: str) -> None:
             assert VOLATILE.sub("~", answer) == VOLATILE.sub("~", shown), command
             last = orjson.loads(answer.splitlines()[-1])
             entry = last.get("entryId", entry)
-
-
-def test_every_setting_is_documented_with_its_default() -> None:
-    for name, default, description in settings_table():
-        shown = default if default.startswith("the ") else f"`{default}`" if default else ""
-        assert f"| `{name}` | {shown} | {description} |" in README
 
 
 def test_each_file_that_is_named_is_there() -> None:
