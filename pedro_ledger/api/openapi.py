@@ -91,8 +91,15 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "UserPage": _page_of("User"),
     "Report": _object(report={"enum": [*REPORTS]}, timestamp=_TIME, items={"type": "array", "items": {"type": "object"}}),
     "WebhookTaken": _object(
-        state={"enum": ["applied", "pending", "stale", "ignored", "rejected"]}, repeated={"type": "boolean"}
+        ("reason",), state={"enum": ["applied", "waiting", "stale", "ignored", "rejected"]}, reason=_TEXT,
+        repeated={"type": "boolean"},
     ),
+    "WebhookDelivery": _object(
+        id=_TEXT, provider={"enum": ["clerk", "asaas"]}, eventId=_TEXT, eventType=_TEXT, subject=_MAYBE_TEXT,
+        state={"enum": ["waiting", "rejected"]}, reason=_MAYBE_TEXT, detail=_MAYBE_TEXT, userId=_MAYBE_TEXT, attempts=_SEQ,
+        nextTryAt=_MAYBE_TIME, occurredAt=_TIME, receivedAt=_TIME,
+    ),
+    "WebhookDeliveryPage": _page_of("WebhookDelivery"),
     "Plan": _object(
         id=_TEXT, asaasId=_MAYBE_TEXT, clerkId=_MAYBE_TEXT, clerkName=_MAYBE_TEXT, name=_TEXT, credits=_SIGNED,
         active=_FLAG, sortOrder={"type": "integer"}, currency=_MAYBE_TEXT, priceMonthlyCents=_MAYBE_INTEGER,
@@ -137,6 +144,7 @@ _QUERY: dict[str, dict[str, Any]] = {
     "operationType": _TEXT,
     "isActive": {"type": "boolean"},
     "active": {"enum": ["true", "false", "any"], "default": "true"},
+    "state": {"enum": ["waiting", "rejected"]},
     "workspaceId": _TEXT,
     "user": {"type": "string", "minLength": 1, "maxLength": 255},
     "deletedForDays": {"type": "integer", "minimum": 0, "maximum": 99999, "default": 30},

@@ -7,7 +7,17 @@ from aiohttp import web
 
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.endpoints import admin_settings as admin
-from pedro_ledger.api.endpoints import credits, features, plans, proofs, reports, subscription_events, users, webhooks
+from pedro_ledger.api.endpoints import (
+    credits,
+    features,
+    plans,
+    proofs,
+    reports,
+    subscription_events,
+    users,
+    webhook_deliveries,
+    webhooks,
+)
 from pedro_ledger.api.endpoints import pages as docs
 from pedro_ledger.api.endpoints import probes as operating
 from pedro_ledger.api.endpoints import statements as books
@@ -107,13 +117,14 @@ ROUTES: tuple[Route, ...] = (
           ("format", "since", "until", "operation", "limit"), (404, 422)),
     Route("POST", "/v1/webhooks/clerk", webhooks.clerk, PUBLIC, schema="WebhookTaken", refusals=(401, 408, 413, 415, 503)),
     Route("POST", "/v1/webhooks/asaas", webhooks.asaas, PUBLIC, schema="WebhookTaken", refusals=(401, 408, 413, 415, 503)),
+    Route("GET", "/v1/webhook-deliveries", webhook_deliveries.list_page, Scope.ADMIN, None, False, (200,), "WebhookDeliveryPage",
+          ("state", *_LIST)),
     Route("GET", "/health", operating.health, PUBLIC, schema="Health", answers=(200, 500)),
     Route("GET", "/livez", operating.livez, PUBLIC, schema="Health"),
     Route("GET", "/readyz", operating.readyz, PUBLIC, schema="Readiness", answers=(200, 503)),
     Route("GET", "/metrics", operating.metrics, PUBLIC, schema="Text"),
     Route("GET", "/openapi.json", operating.openapi, PUBLIC, schema="Any"),
     Route("GET", "/docs", docs.page, PUBLIC, schema="Page"),
-    Route("GET", "/docs/errors", docs.errors, PUBLIC, schema="Page"),
     Route("GET", "/docs/page.css", docs.style, PUBLIC, schema="Page"),
     Route("GET", "/docs/page.js", docs.script, PUBLIC, schema="Page"),
 )  # fmt: skip

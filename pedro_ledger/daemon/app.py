@@ -34,6 +34,7 @@ from pedro_ledger.postgres.health import DatabaseHealth
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.app.price_refresher import PriceRefresher
 from pedro_ledger.store.app.users import UserStore
+from pedro_ledger.store.billing.deliveries import DeliveryDesk
 from pedro_ledger.store.billing.inbox import WebhookStore
 from pedro_ledger.store.billing.periods import PlanPeriods
 from pedro_ledger.store.journal.accounts import AccountReader
@@ -159,7 +160,9 @@ class Daemon:
         engine.start()
         reader = await open_reader(databases, settings, stack, metrics)
         worker = RollupWorker(databases.primary, interval_s=settings.rollup_interval_s, on_step=metrics.rolled_up)
-        webhooks = make_webhooks(databases.primary, engine, settings, self._webhook_secrets, metrics)
+        webhooks = make_webhooks(
+            databases.primary, engine, settings, self._webhook_secrets, metrics, lambda: catalog.plans_seen
+        )
         sealing = (
             [make_sealer(settings, databases.direct, metrics.checkpoint).run] if settings.checkpoint_every_s else []
         )
@@ -231,17 +234,25 @@ def customers_of(settings: Settings) -> CustomerTokens | None:
 
 
 def make_webhooks(
-    database: Database, engine: Engine, settings: Settings, secrets: WebhookSecrets, metrics: Metrics
+    database: Database,
+    engine: Engine,
+    settings: Settings,
+    secrets: WebhookSecrets,
+    metrics: Metrics,
+    plans: Callable[[], object],
 ) -> Webhooks:
     """What takes the providers' events, with the secrets of the settings."""
     return Webhooks(
         WebhookStore(database, signup_credits=settings.signup_credits),
+        DeliveryDesk(database),
         PlanPeriods(database),
         engine,
         clerk_secrets=secrets.clerk,
         asaas_tokens=secrets.asaas,
         kept_days=settings.webhooks_kept_days,
         on_answer=metrics.webhook,
+        on_count=lambda found: metrics.set_aside(*found),
+        plans=plans,
     )
 
 

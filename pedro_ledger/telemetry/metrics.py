@@ -14,7 +14,7 @@ from pedro_ledger import __version__
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 PROVIDERS = ("clerk", "asaas")
-WEBHOOK_OUTCOMES = ("applied", "pending", "stale", "ignored", "rejected", "repeat", "not_genuine")
+WEBHOOK_OUTCOMES = ("applied", "waiting", "stale", "ignored", "rejected", "repeat", "not_genuine")
 CHECKPOINT_OUTCOMES = ("made", "not_due", "unavailable", "refused")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,6 +59,16 @@ class Metrics:
             product(PROVIDERS, WEBHOOK_OUTCOMES),
         )
         registry.register(self._webhooks)
+        self._deliveries = Gauge(
+            "pedro_ledger_webhook_deliveries",
+            "Deliveries of webhooks that wait, or were rejected; the same at every replica.",
+            ("state",),
+            registry=registry,
+        )
+        self._periods_without_credits = self._gauge(
+            "paid_periods_without_credits",
+            "Billing periods that are paid and have brought no credits; the same at every replica.",
+        )
         self._checkpoints = Tally(
             "pedro_ledger_checkpoints", "Turns to seal the ledger.", ("outcome",), product(CHECKPOINT_OUTCOMES)
         )
@@ -152,6 +162,12 @@ class Metrics:
     def webhook(self, provider: str, outcome: str) -> None:
         """A delivery was answered: what became of it, `repeat`, or `not_genuine`."""
         self._webhooks.counts[provider, outcome] += 1
+
+    def set_aside(self, waiting: int, rejected: int, periods_without_credits: int) -> None:
+        """What of the webhooks could not be applied was counted."""
+        self._deliveries.labels("waiting").set(waiting)
+        self._deliveries.labels("rejected").set(rejected)
+        self._periods_without_credits.set(periods_without_credits)
 
     def checkpoint(self, outcome: str) -> None:
         """A turn to seal ended: `made`, `not_due`, `unavailable`, or `refused` to sign."""

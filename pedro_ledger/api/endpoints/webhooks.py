@@ -33,8 +33,9 @@ async def asaas(request: Request, context: Context) -> web.Response:
 
 
 def answer(taken: DeliveryResult) -> web.Response:
-    """200, whatever became of the event: sending it again would change nothing."""
-    return json_response({"state": taken.state.value, "repeated": taken.is_repeat})
+    """200, whatever became of the event: it is kept, and sending it again would change nothing."""
+    reason = {} if taken.obstacle is None else {"reason": taken.obstacle.reason}
+    return json_response({"state": taken.state.value, **reason, "repeated": taken.is_repeat})
 
 
 def refused(error: NotGenuine | NotConfigured) -> Problem:

@@ -10,8 +10,7 @@ from aiohttp import web
 from pedro_ledger.ledger import errors as ledger
 
 PROBLEM_TYPE = "application/problem+json"
-TYPE_PREFIX = "/docs/errors#"
-"""Relative to the daemon that answers, as RFC 9457 allows: it serves the page itself, so the link works without any other host."""
+TYPE_PREFIX = "urn:pedro-ledger:problem:"
 
 
 class Problem(Exception):

@@ -27,6 +27,8 @@ class PriceRefresher:
         self._reading = asyncio.Lock()
         self.operation_types: frozenset[str] = frozenset()
         self.prices = PriceBook()
+        self.plans_seen: str | None = None
+        """Everything that matters of the plans, as read last: whoever acts on a change of them compares."""
 
     async def run(self) -> None:
         """Refresh until cancelled."""
@@ -50,6 +52,7 @@ class PriceRefresher:
             if tuple(row) == self._raw:
                 return
             self._raw = tuple(row)
+            self.plans_seen = row["plans"]
             self.operation_types = frozenset(row["operation_types"])
             self.prices = price_book(row["settings"], row["plans"])
             self._on_prices(self.prices)
