@@ -125,6 +125,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/metrics", operating.metrics, PUBLIC, schema="Text"),
     Route("GET", "/openapi.json", operating.openapi, PUBLIC, schema="Any"),
     Route("GET", "/docs", docs.page, PUBLIC, schema="Page"),
+    Route("GET", "/docs/errors", docs.errors, PUBLIC, schema="Page"),
     Route("GET", "/docs/page.css", docs.style, PUBLIC, schema="Page"),
     Route("GET", "/docs/page.js", docs.script, PUBLIC, schema="Page"),
 )  # fmt: skip

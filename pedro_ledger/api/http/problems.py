@@ -10,7 +10,8 @@ from aiohttp import web
 from pedro_ledger.ledger import errors as ledger
 
 PROBLEM_TYPE = "application/problem+json"
-TYPE_PREFIX = "urn:pedro-ledger:problem:"
+TYPE_PREFIX = "/docs/errors#"
+"""Relative to the daemon that answers, as RFC 9457 allows: it serves the page itself, so the link works without any other host."""
 
 
 class Problem(Exception):

@@ -20,7 +20,17 @@ from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
 from tests.support.databases import TestServer
 
-OPEN = {"/health", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/page.css", "/docs/page.js"}
+OPEN = {
+    "/health",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/docs/errors",
+    "/docs/page.css",
+    "/docs/page.js",
+}
 """Needs no key, on purpose: a route that is not here and declares no scope fails."""
 PROVES_ITSELF = {"/v1/webhooks/clerk", "/v1/webhooks/asaas"}
 """By a signature in place of a key."""
