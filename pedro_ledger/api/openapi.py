@@ -127,7 +127,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     ),
     "SubscriptionEventPage": _page_of("SubscriptionEvent"),
     "Health": _object(("timestamp",), status=_TEXT, timestamp=_TIME),
-    "Readiness": _object(("missing",), status=_TEXT, missing={"type": "array", "items": _TEXT}),
+    "Readiness": _object(("missing", "failing"), status=_TEXT, missing=_TEXTS, failing=_TEXTS),
 }  # fmt: skip
 
 _QUERY: dict[str, dict[str, Any]] = {

@@ -20,8 +20,6 @@ from pedro_ledger.store.billing.deliveries import DeliveryDesk, SetAside
 from pedro_ledger.store.billing.inbox import NOT_FINISHED, DeliveryResult, PendingDelivery, WebhookStore
 from pedro_ledger.store.billing.periods import Obstacle, Period, PlanPeriods, Step
 
-RETRY_INTERVAL_S = 2.0
-PURGE_INTERVAL_S = 600.0
 PAGE = 100
 AT_ONCE = 4
 """Deliveries or periods that a tick works on at a time: one that waits for a lock does not hold up the rest, nor empty the pool."""
@@ -63,7 +61,6 @@ class Webhooks:
         self._on_count = on_count
         self._plans = plans
         self._plans_hastened: object = None
-        self._purge_at = 0.0
 
     def check_asaas(self, token: str) -> None:
         """Raises `NotGenuine` for a wrong token, before anything else of the request is looked at; `NotConfigured`."""
@@ -84,19 +81,9 @@ class Webhooks:
         )
         return await self._take(_read(clerk.PROVIDER, event_id, body, datetime.now(UTC)))
 
-    async def run(self) -> None:
-        """Finish what was left over, and forget what is too old, until cancelled."""
-        while True:
-            try:
-                await self.tick()
-                if asyncio.get_running_loop().time() >= self._purge_at:
-                    await self.purge()
-                    self._purge_at = asyncio.get_running_loop().time() + PURGE_INTERVAL_S
-            except Unavailable as error:
-                log.warning("webhooks_not_finished", reason=error.facts.get("reason"))
-            except Exception:
-                log.exception("webhooks_not_finished", reason="internal_error")
-            await asyncio.sleep(RETRY_INTERVAL_S)
+    async def tick_purge(self) -> None:
+        """Purge once."""
+        await self.purge()
 
     async def purge(self) -> int:
         """Forget deliveries that nobody repeats any more. Returns how many. Raises `Unavailable`."""

@@ -1,7 +1,7 @@
 """Every metric, declared in one place. Base units; no label ever carries a user, a key or anything else without bound."""
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -73,6 +73,16 @@ class Metrics:
             "pedro_ledger_checkpoints", "Turns to seal the ledger.", ("outcome",), product(CHECKPOINT_OUTCOMES)
         )
         registry.register(self._checkpoints)
+        self._loop_failures = Tally("pedro_ledger_loop_failures", "Turns of a background loop that failed.", ("loop",))
+        registry.register(self._loop_failures)
+        self._loop_last_success = self._gauge(
+            "loop_last_success_seconds",
+            "When a turn of a background loop last succeeded, in Unix time; the start, until one has.",
+            ("loop",),
+        )
+        self._loop_failing = self._gauge(
+            "loop_failing_seconds", "For how long a background loop has been failing; 0 while it works.", ("loop",)
+        )
         self._decide_seconds = Histogram(
             "pedro_ledger_decide_seconds",
             "Deciding the operations of one batch.",
@@ -142,8 +152,8 @@ class Metrics:
         self.pool_idle = self._gauge("pool_idle_connections", "Idle connections of the read pool.")
         self.ready = self._gauge("ready", "1 when the daemon takes traffic.")
 
-    def _gauge(self, name: str, documentation: str) -> Gauge:
-        return Gauge(f"pedro_ledger_{name}", documentation, registry=self.registry)
+    def _gauge(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"pedro_ledger_{name}", documentation, labels, registry=self.registry)
 
     def render(self) -> bytes:
         """The Prometheus text format."""
@@ -172,6 +182,20 @@ class Metrics:
     def checkpoint(self, outcome: str) -> None:
         """A turn to seal ended: `made`, `not_due`, `unavailable`, or `refused` to sign."""
         self._checkpoints.counts[outcome,] += 1
+
+    def add_loop(self, loop: str, at_s: float, failing_s: Callable[[], float]) -> None:
+        """There is a background loop of this name, since `at_s` (Unix time); `failing_s` says for how long it has been failing."""
+        self._loop_failures.counts[loop,] = 0
+        self._loop_last_success.labels(loop).set(at_s)
+        self._loop_failing.labels(loop).set_function(failing_s)
+
+    def loop_failed(self, loop: str) -> None:
+        """A turn of a background loop failed."""
+        self._loop_failures.counts[loop,] += 1
+
+    def loop_succeeded(self, loop: str, at_s: float) -> None:
+        """A turn of a background loop succeeded, at `at_s` (Unix time)."""
+        self._loop_last_success.labels(loop).set(at_s)
 
     def batch(self, units: int, operations: int, seconds: float) -> None:
         """One batch came back from the store."""

@@ -31,17 +31,18 @@ async def livez(request: Request, context: Context) -> web.Response:
 
 
 async def readyz(request: Request, context: Context) -> web.Response:
-    """Whether to send traffic here, else what is missing."""
-    missing = await context.missing()
+    """Whether to send traffic here, else what is missing; and which upkeep fails all the same."""
+    missing = await context.readiness.missing()
+    failing = {"failing": found} if (found := context.readiness.failing()) else {}
     if missing:
-        return json_response({"status": "not ready", "missing": missing}, 503, {"Retry-After": "1"})
-    return json_response({"status": "ready"})
+        return json_response({"status": "not ready", "missing": missing, **failing}, 503, {"Retry-After": "1"})
+    return json_response({"status": "ready", **failing})
 
 
 async def metrics(request: Request, context: Context) -> web.Response:
     """Prometheus text."""
     context.observe()
-    context.metrics.ready.set(not await context.missing())
+    context.metrics.ready.set(not await context.readiness.missing())
     return web.Response(body=context.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
