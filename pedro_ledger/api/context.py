@@ -1,6 +1,5 @@
 """What handlers work with, handed to each call."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from pedro_ledger.api.access.api_keys import KeyRing
@@ -63,7 +62,7 @@ class Context:
         body_bytes_max: int,
         body_timeout_s: float,
         signup_credits: int,
-        description: Mapping[str, Any],
+        description: dict[str, Any],
     ) -> None:
         self.engine = engine
         self.entries = entries

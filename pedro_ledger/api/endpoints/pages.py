@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
 
-from aiohttp import web
-
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.markdown import to_html
 from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.responses import Response
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -48,16 +47,16 @@ def reference(name: str) -> str:
 
 def _serve(
     body: bytes, name: str, content_type: str, what: str
-) -> Callable[[Request, Context], Awaitable[web.Response]]:
-    async def answer(request: Request, context: Context) -> web.Response:
-        return web.Response(body=body, headers=_HEADERS, content_type=content_type, charset="utf-8")
+) -> Callable[[Request, Context], Awaitable[Response[str]]]:
+    async def answer(request: Request, context: Context) -> Response[str]:
+        return Response(body=body, headers=_HEADERS, content_type=content_type, charset="utf-8")
 
     answer.__doc__ = what
     answer.__name__ = name.partition(".")[0] + "_" + name.rpartition(".")[2]
     return answer
 
 
-def _file(name: str, content_type: str, what: str) -> Callable[[Request, Context], Awaitable[web.Response]]:
+def _file(name: str, content_type: str, what: str) -> Callable[[Request, Context], Awaitable[Response[str]]]:
     return _serve((_FOLDER / name).read_bytes(), name, content_type, what)
 
 

@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
-from aiohttp import web
-
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.reading import invalid_query, query
 from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.responses import Response
+from pedro_ledger.api.schemas.answers import Report
 from pedro_ledger.reports.catalogue import REPORTS, Asked
 from pedro_ledger.reports.formats import TYPES, render
 
@@ -17,7 +17,7 @@ LIMIT_MAX = 10_000
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-async def report(request: Request, context: Context) -> web.Response:
+async def report(request: Request, context: Context) -> Response[Report]:
     """A report by name: user-growth, top-operations, low-balance, usage-by-day, top-users, liability."""
     name = request.path_values["report"]
     wanted = REPORTS.get(name)
@@ -32,7 +32,7 @@ async def report(request: Request, context: Context) -> web.Response:
         context.require_operation_type(operation)
     asked = Asked(_day(given, "since"), _day(given, "until"), operation, _limit(given))
     rows = await wanted.rows(context.reports, asked)
-    return web.Response(
+    return Response(
         body=render(name, rows, form), content_type=TYPES[form], charset=None if form == "json" else "utf-8"
     )
 

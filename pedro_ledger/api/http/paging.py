@@ -1,13 +1,24 @@
 """Cursors: where a page ended, as opaque text. They name a row, not a number of rows, so pages stay stable while rows are added."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from pedro_ledger.api.http.reading import invalid_query
+
+R = TypeVar("R")
+
+
+def keyset_page(rows: Sequence[R], limit: int, key: Callable[[R], tuple[Any, ...]]) -> tuple[Sequence[R], str | None]:
+    """The rows of a page, and the cursor of the next one (None on the last).
+
+    `rows` are up to `limit` + 1 in their order, which shows whether more follow; `key` says where a row stands in that order.
+    """
+    shown = rows[:limit]
+    return shown, cursor_of(*key(shown[-1])) if len(rows) > limit else None
 
 
 def cursor_of(*place: Any) -> str:
@@ -17,9 +28,9 @@ def cursor_of(*place: Any) -> str:
 
 def place_of(given: Mapping[str, str]) -> tuple[datetime, str] | None:
     """The time and id that a cursor names. Raises the problem 400 `invalid_query`."""
-    match _decode(given):
-        case None:
-            return None
+    if "cursor" not in given:
+        return None
+    match _decode(given["cursor"]):
         case [str(at), str(row_id)] if "\0" not in row_id:
             try:
                 moment = datetime.fromisoformat(at)
@@ -32,9 +43,9 @@ def place_of(given: Mapping[str, str]) -> tuple[datetime, str] | None:
 
 def number_place_of(given: Mapping[str, str]) -> tuple[int, str] | None:
     """The number and id that a cursor names. Raises the problem 400 `invalid_query`."""
-    match _decode(given):
-        case None:
-            return None
+    if "cursor" not in given:
+        return None
+    match _decode(given["cursor"]):
         case [int(number), str(row_id)] if (
             not isinstance(number, bool) and -(2**31) <= number < 2**31 and "\0" not in row_id
         ):
@@ -44,18 +55,15 @@ def number_place_of(given: Mapping[str, str]) -> tuple[int, str] | None:
 
 def seq_of(given: Mapping[str, str]) -> int | None:
     """The seq that a cursor names. Raises the problem 400 `invalid_query`."""
-    match _decode(given):
-        case None:
-            return None
+    if "cursor" not in given:
+        return None
+    match _decode(given["cursor"]):
         case [int(seq)] if not isinstance(seq, bool) and 0 <= seq < 2**62:
             return seq
     raise _not_ours()
 
 
-def _decode(given: Mapping[str, str]) -> Any:
-    text = given.get("cursor")
-    if text is None:
-        return None
+def _decode(text: str) -> Any:
     try:
         return orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except ValueError:

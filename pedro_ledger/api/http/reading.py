@@ -88,6 +88,14 @@ def invalid_body(error: ValidationError) -> Problem:
     )
 
 
+def sent_fields(body: Body) -> dict[str, Any]:
+    """What a body names, null included. Raises the problem 422 for text that no column holds."""
+    fields = body.model_dump(include=body.model_fields_set)
+    for name, value in fields.items():
+        refuse_unstorable(value, name)
+    return fields
+
+
 def details_text(details: Mapping[str, Any] | None) -> str | None:
     """Details as the text that is hashed and kept: compact JSON with sorted keys. Raises the problem 422 for what no JSON column holds."""
     if details is None:

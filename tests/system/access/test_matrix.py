@@ -145,7 +145,7 @@ def test_every_route_declares_a_scope_or_is_public_on_purpose(route: Route) -> N
 
 
 def test_a_route_that_declares_nothing_is_shut() -> None:
-    undeclared = Route("GET", "/forgotten", ROUTES[-1].handler, None)  # type: ignore[arg-type]
+    undeclared = Route("GET", "/forgotten", ROUTES[-1].handler, None, answer=str)  # type: ignore[arg-type]
     assert undeclared.scope is not PUBLIC
     with pytest.raises(Problem, match="needs the scope None"):
         Caller("key", frozenset(Scope)).enter(undeclared.scope, by_workspace=undeclared.by_workspace)
