@@ -1,6 +1,7 @@
 """The description of the API (OpenAPI 3.1), made from the route table and the models, so that it cannot drift from either."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -8,15 +9,30 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import core_schema
 
 from pedro_ledger import __version__
+from pedro_ledger.api.http.responses import JSON_TYPE
 from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
 from pedro_ledger.api.schemas.answers import Problem
+from pedro_ledger.api.schemas.queries import Query
 from pedro_ledger.api.schemas.requests import BatchDeduct, BatchGrant, BatchRefund
-from pedro_ledger.reports.formats import TYPES
+from pedro_ledger.reports.catalogue import REPORTS
 
 _REF = "#/components/schemas/{model}"
 _TEXT: dict[str, Any] = {"type": "string"}
-_TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
-_DAY: dict[str, Any] = {"type": "string", "format": "date"}
+_PATH: dict[str, dict[str, Any]] = {
+    "user": {**_TEXT, "description": "`User.id`, or `clerk:` and the Clerk id."},
+    "entry": {**_TEXT, "description": "The id of an entry, as its receipt tells it."},
+    "plan": {**_TEXT, "description": "`Plan.id`."},
+    "feature": {**_TEXT, "description": "`Feature.id`."},
+    "object": {**_TEXT, "description": "`StorageObject.id`."},
+    "report": {**_TEXT, "enum": [*REPORTS]},
+}
+_IDEMPOTENCY_KEY = {
+    **_TEXT,
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": "^[ -~]+$",
+    "description": "Send the same one when you retry: the operation is applied once, and answered alike.",
+}
 _PAGES = {"Entry": "Statement", "StorageObject": "Storage"}
 """Pages that are not named for what is on them, but as clients that were made from the description know them."""
 
@@ -47,27 +63,21 @@ class _AnswerSchema(GenerateJsonSchema):
         return super().normalize_name(f"{_PAGES.get(page[1], page[1])}Page" if page else name)
 
 
-_QUERY: dict[str, dict[str, Any]] = {
-    "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 20},
-    "cursor": _TEXT,
-    "at": _TIME,
-    "format": {"enum": [*TYPES], "default": "json"},
-    "since": _DAY,
-    "until": _DAY,
-    "operation": _TEXT,
-    "from": _TIME,
-    "to": _TIME,
-    "order": {"enum": ["asc", "desc"]},
-    "operationType": _TEXT,
-    "isActive": {"type": "boolean"},
-    "active": {"enum": ["true", "false", "any"], "default": "true"},
-    "state": {"enum": ["waiting", "rejected"]},
-    "workspaceId": _TEXT,
-    "user": {"type": "string", "minLength": 1, "maxLength": 255},
-    "deletedForDays": {"type": "integer", "minimum": 0, "maximum": 99999, "default": 30},
-    "clerkUserId": _TEXT,
-    "email": _TEXT,
-}
+class _QuerySchema(GenerateJsonSchema):
+    """JSON Schema of query parameters, whose absence is not null."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Names say what titles would repeat."""
+        return False
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        """What a parameter is when it is there."""
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """With the default, where there is one."""
+        return self.generate_inner(schema["schema"]) if schema["default"] is None else super().default_schema(schema)
+
 
 _SECURITY = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
@@ -110,13 +120,11 @@ def describe() -> dict[str, Any]:
 
 
 def _operation(route: Route[Any], answer: JsonSchemaValue) -> dict[str, Any]:
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in re.findall(r"{(\w+)}", route.path)
-    ]
-    parameters += [{"name": name, "in": "query", "schema": _QUERY[name]} for name in route.query]
+    in_path = re.findall(r"{(\w+)}", route.path)
+    parameters = [_parameter(name, "path", _PATH[name]) | {"required": True} for name in in_path]
+    parameters += _query_parameters(route.query)
     if route.moves_credits:
-        key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
-        parameters.append({"name": "Idempotency-Key", "in": "header", "required": True, "schema": key})
+        parameters.append(_parameter("Idempotency-Key", "header", _IDEMPOTENCY_KEY) | {"required": True})
     operation: dict[str, Any] = {
         "operationId": f"{route.handler.__module__.rsplit('.', 1)[-1]}_{route.handler.__name__}",
         "summary": route.summary,
@@ -135,6 +143,18 @@ def _operation(route: Route[Any], answer: JsonSchemaValue) -> dict[str, Any]:
     return operation
 
 
+def _query_parameters(model: type[Query]) -> Iterator[dict[str, Any]]:
+    fields = model.model_json_schema(schema_generator=_QuerySchema).get("properties", {})
+    for name in model.names():
+        yield _parameter(name, "query", fields[name])
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
+    described = {"description": schema["description"]} if "description" in schema else {}
+    schema = {word: value for word, value in schema.items() if word != "description"}
+    return {"name": name, "in": place, **described, "schema": schema}
+
+
 def _security(route: Route[Any]) -> list[dict[str, list[str]]]:
     if route.scope is PUBLIC:
         return []
@@ -142,7 +162,8 @@ def _security(route: Route[Any]) -> list[dict[str, list[str]]]:
 
 
 def _responses(route: Route[Any], answer: JsonSchemaValue) -> dict[str, Any]:
-    success = {"description": "The answer.", "content": {route.media: {"schema": answer}}}
+    content = {media: {"schema": answer if media == JSON_TYPE else _TEXT} for media in route.media}
+    success = {"description": "The answer.", "content": content}
     by_key = set() if route.scope is PUBLIC else {400, 401, 403, 429, 503}
     refusals = {*by_key, *route.refusals} | ({408, 413, 415, 422} if route.body is not None else set())
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model=Problem.__name__)}}}

@@ -1,7 +1,5 @@
 """Whose things a call is about, and what customers may do with their own tokens: read what is theirs."""
 
-from collections.abc import Mapping
-
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
@@ -37,11 +35,10 @@ async def only_their_own(request: Request, caller: Caller, context: Context, *, 
         request.path_values = {**request.path_values, "user": own}
 
 
-async def owner(request: Request, context: Context, given: Mapping[str, str]) -> str:
-    """The id of the user that `?user=` names, or whose own token it is. Raises the problem 400, and `UserNotFound`."""
+async def owner(request: Request, context: Context, ref: str | None) -> str:
+    """The id of the user `ref` that `?user=` names, or whose own token it is. Raises the problem 400, and `UserNotFound`."""
     if request.caller.customer is not None:  # the door has seen that `user` is nobody else
         return await context.user_id(f"{CLERK_PREFIX}{request.caller.customer}")
-    ref = given.get("user", "")
-    if not 1 <= len(ref) <= 255:
+    if ref is None:
         raise invalid_query("user", "is needed: the owner's id, or clerk: and the Clerk id")
     return await context.user_id(ref)

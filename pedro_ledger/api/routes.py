@@ -20,7 +20,7 @@ from pedro_ledger.api.endpoints import (
     webhooks,
 )
 from pedro_ledger.api.endpoints import storage_objects as storage
-from pedro_ledger.api.http.responses import Response
+from pedro_ledger.api.http.responses import JSON_TYPE, Response
 from pedro_ledger.api.http.scopes import PUBLIC, Access, Scope
 from pedro_ledger.api.schemas import answers
 from pedro_ledger.api.schemas.answers import Page
@@ -33,7 +33,24 @@ from pedro_ledger.api.schemas.app_requests import (
     StorageBody,
     SubscriptionEventBody,
 )
+from pedro_ledger.api.schemas.queries import (
+    BalanceQuery,
+    DeliveriesQuery,
+    FeaturesQuery,
+    FilesQuery,
+    NoQuery,
+    OwnerQuery,
+    PlansQuery,
+    PurgeableQuery,
+    Query,
+    ReportQuery,
+    StatementQuery,
+    SubscriptionEventsQuery,
+    UsageQuery,
+    UsersQuery,
+)
 from pedro_ledger.api.schemas.requests import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
+from pedro_ledger.reports.formats import TYPES
 
 __all__ = ["PUBLIC", "ROUTES", "Route", "Scope"]
 A = TypeVar("A")
@@ -52,12 +69,13 @@ class Route(Generic[A]):
     answer: type[A]
     """What the body of a success is, as `schemas.answers` describes it."""
     body: type[Body] | None = None
-    query: tuple[str, ...] = ()
+    query: type[Query] = NoQuery
     statuses: tuple[int, ...] = (200,)
     """Of a success."""
     refusals: tuple[int, ...] = ()
     """Statuses of its own refusals; those that every route or every body may get are not named."""
-    media: str = "application/json"
+    media: tuple[str, ...] = (JSON_TYPE,)
+    """The forms of a success."""
     moves_credits: bool = False
     """Whether it needs an Idempotency-Key."""
     customers: bool = False
@@ -83,7 +101,6 @@ _FEATURE = f"{_FEATURES}/{{feature}}"
 _FILES = "/v1/storage-objects"
 _FILE = f"{_FILES}/{{object}}"
 _EVENTS = "/v1/subscription-events"
-_LIST = ("limit", "cursor")
 _HOOK = (401, 408, 413, 415, 503)
 
 _TABLE = (
@@ -94,24 +111,24 @@ _TABLE = (
     Route("POST", f"{_USER}/grants", credits.grant, Scope.ADMIN, body=GrantBody, answer=answers.Receipt, statuses=(201,),
           moves_credits=True, refusals=(404, 409, 422)),
     Route("POST", "/v1/operations", credits.operations, Scope.WRITE, body=BatchBody, answer=answers.Results, refusals=(422,)),
-    Route("GET", f"{_USER}/balance", statements.balance, Scope.READ, query=("at",), answer=answers.Balance, refusals=(404,),
+    Route("GET", f"{_USER}/balance", statements.balance, Scope.READ, query=BalanceQuery, answer=answers.Balance, refusals=(404,),
           customers=True),
-    Route("GET", f"{_USER}/usage", statements.usage, Scope.READ, query=("operationType", "from", "to", *_LIST),
+    Route("GET", f"{_USER}/usage", statements.usage, Scope.READ, query=UsageQuery,
           answer=Page[answers.Usage], refusals=(404, 422), customers=True),
-    Route("GET", f"{_USER}/statement", statements.statement, Scope.READ, query=("from", "to", "order", *_LIST),
+    Route("GET", f"{_USER}/statement", statements.statement, Scope.READ, query=StatementQuery,
           answer=Page[answers.Entry], refusals=(404,), customers=True),
     Route("GET", _ENTRY, statements.entry, Scope.READ, answer=answers.EntryInFull, refusals=(404,)),
     Route("GET", f"{_ENTRY}/proof", proofs.proof, Scope.READ, answer=answers.Proof, refusals=(404, 409)),
     Route("POST", "/v1/users", users.upsert, Scope.WRITE, body=UserBody, answer=answers.User, statuses=(200, 201),
           refusals=(409, 422)),
-    Route("GET", "/v1/users", users.list_page, Scope.READ, query=("isActive", "email", *_LIST), answer=Page[answers.User]),
+    Route("GET", "/v1/users", users.list_page, Scope.READ, query=UsersQuery, answer=Page[answers.User]),
     Route("GET", _USER, users.read, Scope.READ, answer=answers.User, refusals=(404,)),
     Route("PATCH", _USER, users.change, Scope.WRITE, body=UserChange, answer=answers.User, refusals=(404, 409, 422)),
-    Route("GET", _PLANS, plans.list_page, Scope.READ, query=("active", *_LIST), answer=Page[answers.Plan]),
+    Route("GET", _PLANS, plans.list_page, Scope.READ, query=PlansQuery, answer=Page[answers.Plan]),
     Route("POST", _PLANS, plans.create, Scope.ADMIN, body=PlanBody, answer=answers.Plan, statuses=(201,), refusals=(409,)),
     Route("GET", _PLAN, plans.read, Scope.READ, answer=answers.Plan, refusals=(404,)),
     Route("PATCH", _PLAN, plans.change, Scope.ADMIN, body=PlanChange, answer=answers.Plan, refusals=(404, 409)),
-    Route("GET", _FEATURES, features.list_page, Scope.READ, query=("workspaceId", *_LIST), answer=Page[answers.Feature]),
+    Route("GET", _FEATURES, features.list_page, Scope.READ, query=FeaturesQuery, answer=Page[answers.Feature]),
     Route("POST", _FEATURES, features.create, Scope.WRITE, body=FeatureBody, answer=answers.Feature, statuses=(201,)),
     Route("GET", _FEATURE, features.read, Scope.READ, answer=answers.Feature, refusals=(404,)),
     Route("PATCH", _FEATURE, features.change, Scope.WRITE, body=FeatureChange, answer=answers.Feature, refusals=(404,)),
@@ -120,32 +137,32 @@ _TABLE = (
     Route("PATCH", "/v1/admin/settings", admin.change, Scope.ADMIN, body=SettingsChange, answer=answers.AdminSettings),
     Route("POST", _FILES, storage.track, Scope.WRITE, body=StorageBody, answer=answers.StorageObject, statuses=(201,),
           refusals=(404,)),
-    Route("GET", _FILES, storage.list_page, Scope.READ, query=("user", *_LIST), answer=Page[answers.StorageObject],
+    Route("GET", _FILES, storage.list_page, Scope.READ, query=FilesQuery, answer=Page[answers.StorageObject],
           refusals=(404,), customers=True),
-    Route("GET", f"{_FILES}/purgeable", storage.purgeable, Scope.ADMIN, query=("deletedForDays", *_LIST),
+    Route("GET", f"{_FILES}/purgeable", storage.purgeable, Scope.ADMIN, query=PurgeableQuery,
           answer=Page[answers.StorageObject]),
-    Route("GET", _FILE, storage.read, Scope.READ, query=("user",), answer=answers.StorageObject, refusals=(404,), customers=True),
-    Route("DELETE", _FILE, storage.delete, Scope.WRITE, query=("user",), answer=answers.StorageObject, refusals=(404,)),
+    Route("GET", _FILE, storage.read, Scope.READ, query=OwnerQuery, answer=answers.StorageObject, refusals=(404,), customers=True),
+    Route("DELETE", _FILE, storage.delete, Scope.WRITE, query=OwnerQuery, answer=answers.StorageObject, refusals=(404,)),
     Route("GET", f"{_USER}/storage", storage.totals, Scope.READ, answer=answers.StorageTotals, refusals=(404,), customers=True),
-    Route("GET", _EVENTS, subscription_events.list_page, Scope.READ, query=("clerkUserId", *_LIST),
+    Route("GET", _EVENTS, subscription_events.list_page, Scope.READ, query=SubscriptionEventsQuery,
           answer=Page[answers.SubscriptionEvent]),
     Route("POST", _EVENTS, subscription_events.create, Scope.WRITE, body=SubscriptionEventBody, answer=answers.SubscriptionEvent,
           statuses=(201,)),
-    Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, query=("format", "since", "until", "operation", "limit"),
-          answer=answers.Report, refusals=(404, 422)),
+    Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, query=ReportQuery,
+          answer=answers.Report, media=tuple(TYPES.values()), refusals=(404, 422)),
     Route("POST", "/v1/webhooks/clerk", webhooks.clerk, PUBLIC, answer=answers.WebhookTaken, refusals=_HOOK),
     Route("POST", "/v1/webhooks/asaas", webhooks.asaas, PUBLIC, answer=answers.WebhookTaken, refusals=_HOOK),
-    Route("GET", "/v1/webhook-deliveries", webhook_deliveries.list_page, Scope.ADMIN, query=("state", *_LIST),
+    Route("GET", "/v1/webhook-deliveries", webhook_deliveries.list_page, Scope.ADMIN, query=DeliveriesQuery,
           answer=Page[answers.WebhookDelivery]),
     Route("GET", "/health", probes.health, PUBLIC, answer=answers.Health, statuses=(200, 500)),
     Route("GET", "/livez", probes.livez, PUBLIC, answer=answers.Health),
     Route("GET", "/readyz", probes.readyz, PUBLIC, answer=answers.Readiness, statuses=(200, 503)),
-    Route("GET", "/metrics", probes.metrics, PUBLIC, answer=str, media="text/plain"),
+    Route("GET", "/metrics", probes.metrics, PUBLIC, answer=str, media=("text/plain",)),
     Route("GET", "/openapi.json", probes.openapi, PUBLIC, answer=dict[str, Any]),
-    Route("GET", "/docs", pages.page, PUBLIC, answer=str, media="text/*"),
-    Route("GET", "/docs/errors", pages.errors, PUBLIC, answer=str, media="text/*"),
-    Route("GET", "/docs/page.css", pages.style, PUBLIC, answer=str, media="text/*"),
-    Route("GET", "/docs/page.js", pages.script, PUBLIC, answer=str, media="text/*"),
+    Route("GET", "/docs", pages.page, PUBLIC, answer=str, media=("text/*",)),
+    Route("GET", "/docs/errors", pages.errors, PUBLIC, answer=str, media=("text/*",)),
+    Route("GET", "/docs/page.css", pages.style, PUBLIC, answer=str, media=("text/*",)),
+    Route("GET", "/docs/page.js", pages.script, PUBLIC, answer=str, media=("text/*",)),
 )  # fmt: skip
 ROUTES: tuple[Route[Any], ...] = _TABLE
 """The table, whose lines the type checker has looked at one by one."""

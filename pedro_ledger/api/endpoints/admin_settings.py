@@ -7,11 +7,12 @@ from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.http.rows import row_response
 from pedro_ledger.api.schemas.answers import AdminSettings
 from pedro_ledger.api.schemas.app_requests import SettingsChange
+from pedro_ledger.api.schemas.queries import NoQuery
 
 
 async def read(request: Request, context: Context) -> Response[AdminSettings]:
     """The settings, made where the app has none yet."""
-    query(request)
+    query(request, NoQuery)
     return row_response(AdminSettings, await context.admin_settings.read(), "setting")
 
 

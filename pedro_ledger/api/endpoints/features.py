@@ -1,31 +1,30 @@
 """The app's features, by workspace. A key that is bound to one sees only its own."""
 
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.http.paging import place_of
 from pedro_ledger.api.http.problems import Problem
-from pedro_ledger.api.http.reading import invalid_query, parse, query, query_limit, sent_fields
+from pedro_ledger.api.http.reading import invalid_query, parse, query, sent_fields
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.http.rows import row_id, row_response, rows_page
 from pedro_ledger.api.schemas.answers import Feature, Page
 from pedro_ledger.api.schemas.app_requests import FeatureBody, FeatureChange
+from pedro_ledger.api.schemas.queries import FeaturesQuery, NoQuery
 
 
 async def list_page(request: Request, context: Context) -> Response[Page[Feature]]:
     """Features, newest first: of one workspace, or of all."""
-    given = query(request, "workspaceId", "limit", "cursor")
-    limit = query_limit(given)
+    given = query(request, FeaturesQuery)
     bound = request.caller.workspace_id
-    asked = given.get("workspaceId", bound)
+    asked = bound if given.workspaceId is None else given.workspaceId
     if bound is not None and asked != bound:
         raise invalid_query("workspaceId", "is another workspace than the one that the key is bound to")
-    rows = await context.features.list_page(asked, place_of(given), limit + 1)
-    return rows_page(Feature, rows, limit, "createdAt", "id")
+    rows = await context.features.list_page(asked, given.cursor, given.limit + 1)
+    return rows_page(Feature, rows, given.limit, "createdAt", "id")
 
 
 async def read(request: Request, context: Context) -> Response[Feature]:
     """One feature."""
-    query(request)
+    query(request, NoQuery)
     found = await context.features.read(row_id(request, "feature"), request.caller.workspace_id)
     return row_response(Feature, found, "feature")
 
@@ -52,6 +51,6 @@ async def change(request: Request, context: Context) -> Response[Feature]:
 
 async def delete(request: Request, context: Context) -> Response[Feature]:
     """Delete a feature; the answer is what it was."""
-    query(request)
+    query(request, NoQuery)
     feature = row_id(request, "feature")
     return row_response(Feature, await context.features.delete(feature, request.caller.workspace_id), "feature")

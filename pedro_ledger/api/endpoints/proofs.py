@@ -10,6 +10,7 @@ from pedro_ledger.api.http.reading import query
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response
 from pedro_ledger.api.schemas import answers
+from pedro_ledger.api.schemas.queries import NoQuery
 from pedro_ledger.ledger.errors import EntryNotFound
 from pedro_ledger.ledger.evidence.checkpoints import PAGE_LEAVES
 from pedro_ledger.ledger.evidence.merkle import path_of
@@ -23,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 async def proof(request: Request, context: Context) -> Response[answers.Proof]:
     """What it takes to check one entry against a signed checkpoint, without the ledger."""
-    query(request)
+    query(request, NoQuery)
     async with context.proofs.reader() as reader:
         found = await reader.entry(request.path_values["entry"])
         if found is None:

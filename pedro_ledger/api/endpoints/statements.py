@@ -7,20 +7,20 @@ from typing import Any
 import orjson
 
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.http.paging import keyset_page, place_of, seq_of
-from pedro_ledger.api.http.problems import Problem
-from pedro_ledger.api.http.reading import invalid_query, query, query_limit, query_time, user_ref
+from pedro_ledger.api.http.paging import keyset_page
+from pedro_ledger.api.http.reading import invalid_query, query, user_ref
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response, page
 from pedro_ledger.api.http.rows import row_json
 from pedro_ledger.api.schemas.answers import Balance, Entry, EntryInFull, EntryRefund, Page, Usage
+from pedro_ledger.api.schemas.queries import BalanceQuery, NoQuery, StatementQuery, UsageQuery
 from pedro_ledger.ledger.errors import EntryNotFound, UserNotFound
-from pedro_ledger.ledger.times import time_text
+from pedro_ledger.ledger.times import time_text, without_zone
 
 
 async def balance(request: Request, context: Context) -> Response[Balance]:
     """Where a user stands, or stood at a moment in the past (`at`)."""
-    moment = query_time(query(request, "at"), "at")
+    moment = query(request, BalanceQuery).at
     ref = user_ref(request)
     if moment is None:
         row = await context.entries.balance(ref)
@@ -44,45 +44,39 @@ async def balance(request: Request, context: Context) -> Response[Balance]:
 
 async def usage(request: Request, context: Context) -> Response[Page[Usage]]:
     """The app's usage rows of a user, newest first."""
-    given = query(request, "operationType", "from", "to", "limit", "cursor")
-    if "operationType" in given:
-        context.require_operation_type(given["operationType"])
-    limit = query_limit(given)
-    since, until, before = _without_zone(given, "from"), _without_zone(given, "to"), place_of(given)
+    given = query(request, UsageQuery)
+    if given.operationType is not None:
+        context.require_operation_type(given.operationType)
     rows = await context.entries.usage(
         await context.user_id(user_ref(request)),
-        operation_type=given.get("operationType"),
-        since=since,
-        until=until,
-        before=before,
-        limit=limit + 1,
+        operation_type=given.operationType,
+        since=without_zone(given.since),
+        until=without_zone(given.until),
+        before=given.cursor,
+        limit=given.limit + 1,
     )
-    shown, next_cursor = keyset_page(rows, limit, lambda row: (row["timestamp"], row["id"]))
+    shown, next_cursor = keyset_page(rows, given.limit, lambda row: (row["timestamp"], row["id"]))
     return page([usage_json(dict(row)) for row in shown], next_cursor)
 
 
 async def statement(request: Request, context: Context) -> Response[Page[Entry]]:
     """A user's entries of every kind in order of seq, each with the balance after it."""
-    given = query(request, "from", "to", "order", "limit", "cursor")
-    limit = query_limit(given)
-    if given.get("order", "asc") not in {"asc", "desc"}:
-        raise Problem(400, "invalid_query", "The query is not acceptable", "order must be asc or desc.", field="order")
-    since, until, after = query_time(given, "from"), query_time(given, "to"), seq_of(given)
+    given = query(request, StatementQuery)
     rows = await context.entries.statement(
         user_id := await context.user_id(user_ref(request)),
-        since=since,
-        until=until,
-        after_seq=after,
-        newest_first=given.get("order") == "desc",
-        limit=limit + 1,
+        since=given.since,
+        until=given.until,
+        after_seq=given.cursor,
+        newest_first=given.order == "desc",
+        limit=given.limit + 1,
     )
-    shown, next_cursor = keyset_page(rows, limit, lambda row: (row.entry["seq"],))
+    shown, next_cursor = keyset_page(rows, given.limit, lambda row: (row.entry["seq"],))
     return page([entry_json(user_id, row.entry, row.related_id) for row in shown], next_cursor)
 
 
 async def entry(request: Request, context: Context) -> Response[EntryInFull]:
     """One entry with its refunds, where its price was found, and its place in the hash chain."""
-    query(request)
+    query(request, NoQuery)
     entry_id = request.path_values["entry"]
     row = await context.entries.entry(entry_id)
     if row is None:
@@ -129,8 +123,3 @@ def usage_json(row: Mapping[str, Any]) -> Usage:
         "details": orjson.loads(row["details"]) if row["details"] else None,
         "timestamp": time_text(row["timestamp"]),
     }
-
-
-def _without_zone(given: Mapping[str, str], name: str) -> datetime | None:
-    moment = query_time(given, name)
-    return moment.replace(tzinfo=None) if moment is not None else None

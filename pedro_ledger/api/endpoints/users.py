@@ -1,12 +1,13 @@
 """The app's users."""
 
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.http.paging import keyset_page, place_of
-from pedro_ledger.api.http.reading import parse, query, query_bool, query_limit, user_ref
+from pedro_ledger.api.http.paging import keyset_page
+from pedro_ledger.api.http.reading import parse, query, user_ref
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response, page
 from pedro_ledger.api.http.rows import row_json
 from pedro_ledger.api.schemas.answers import CreditBalance, Page, Usage, User
+from pedro_ledger.api.schemas.queries import UsersQuery
 from pedro_ledger.api.schemas.requests import UserBody, UserChange
 from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.ledger.times import time_text
@@ -48,15 +49,14 @@ async def change(request: Request, context: Context) -> Response[User]:
 
 async def list_page(request: Request, context: Context) -> Response[Page[User]]:
     """Users, newest first."""
-    given = query(request, "isActive", "email", "limit", "cursor")
-    limit = query_limit(given)
+    given = query(request, UsersQuery)
     rows = await context.users.list_page(
-        is_active=query_bool(given, "isActive"),
-        email=given.get("email"),
-        before=place_of(given),
-        limit=limit + 1,
+        is_active=given.isActive,
+        email=given.email,
+        before=given.cursor,
+        limit=given.limit + 1,
     )
-    shown, next_cursor = keyset_page(rows, limit, lambda row: (row.created_at, row.id))
+    shown, next_cursor = keyset_page(rows, given.limit, lambda row: (row.created_at, row.id))
     return page([user_json(row) for row in shown], next_cursor)
 
 

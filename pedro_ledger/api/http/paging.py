@@ -1,13 +1,9 @@
-"""Cursors: where a page ended, as opaque text. They name a row, not a number of rows, so pages stay stable while rows are added."""
+"""Keyset pagination: a page is found by where the page before ended, not by counting rows."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import orjson
-
-from pedro_ledger.api.http.reading import invalid_query
+from pedro_ledger.api.schemas.cursors import cursor_of
 
 R = TypeVar("R")
 
@@ -19,56 +15,3 @@ def keyset_page(rows: Sequence[R], limit: int, key: Callable[[R], tuple[Any, ...
     """
     shown = rows[:limit]
     return shown, cursor_of(*key(shown[-1])) if len(rows) > limit else None
-
-
-def cursor_of(*place: Any) -> str:
-    """The cursor of a row by what it is sorted by (times without zone are UTC)."""
-    return urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
-
-
-def place_of(given: Mapping[str, str]) -> tuple[datetime, str] | None:
-    """The time and id that a cursor names. Raises the problem 400 `invalid_query`."""
-    if "cursor" not in given:
-        return None
-    match _decode(given["cursor"]):
-        case [str(at), str(row_id)] if "\0" not in row_id:
-            try:
-                moment = datetime.fromisoformat(at)
-            except ValueError:
-                raise _not_ours() from None
-            if moment.tzinfo is None:
-                return moment, row_id
-    raise _not_ours()
-
-
-def number_place_of(given: Mapping[str, str]) -> tuple[int, str] | None:
-    """The number and id that a cursor names. Raises the problem 400 `invalid_query`."""
-    if "cursor" not in given:
-        return None
-    match _decode(given["cursor"]):
-        case [int(number), str(row_id)] if (
-            not isinstance(number, bool) and -(2**31) <= number < 2**31 and "\0" not in row_id
-        ):
-            return number, row_id
-    raise _not_ours()
-
-
-def seq_of(given: Mapping[str, str]) -> int | None:
-    """The seq that a cursor names. Raises the problem 400 `invalid_query`."""
-    if "cursor" not in given:
-        return None
-    match _decode(given["cursor"]):
-        case [int(seq)] if not isinstance(seq, bool) and 0 <= seq < 2**62:
-            return seq
-    raise _not_ours()
-
-
-def _decode(text: str) -> Any:
-    try:
-        return orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except ValueError:
-        raise _not_ours() from None
-
-
-def _not_ours() -> Exception:
-    return invalid_query("cursor", "must be the nextCursor of an earlier page of the same list")

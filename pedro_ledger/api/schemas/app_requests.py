@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pedro_ledger.api.schemas.queries import Time
 from pedro_ledger.api.schemas.requests import Body, UserRef
 from pedro_ledger.store.app.fields import (
     INT_MAX,
@@ -75,5 +76,5 @@ class SubscriptionEventBody(Body):
     planKey: Text | None = None
     status: FullText
     eventType: FullText
-    occurredAt: Annotated[str, Field(max_length=40, description="RFC 3339.")] | None = None
+    occurredAt: Time | None = None
     metadata: Json | None = None
