@@ -8,6 +8,7 @@ import typer
 from pedro_ledger.cli.base import AsJson, Config, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.postgres.database import unavailable
+from pedro_ledger.postgres.sessions import JOB
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.schema.partitions import Plan, convert, make_plan
 
@@ -33,7 +34,7 @@ async def main(settings: Settings, *, plan_only: bool, as_json: bool) -> int:
     async with open_databases(settings) as databases:
         if plan_only:
             with unavailable():
-                connection = await databases.direct.connect()
+                connection = await databases.direct.connect(timeouts=JOB)
             try:
                 plan = await make_plan(connection)
             finally:

@@ -23,6 +23,7 @@ from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.ledger.evidence.checkpoints import Checkpoint, read_lines
 from pedro_ledger.ledger.evidence.strict_json import EvidenceError, digest
 from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.sessions import JOB
 from pedro_ledger.proofs.errors import CheckpointError
 from pedro_ledger.proofs.log_file import read_log
 from pedro_ledger.proofs.signing import is_signed
@@ -107,7 +108,7 @@ async def audit(database: Database, *, quiet: bool) -> list[ShareReport]:
 
 async def verify(database: Database, lines: Sequence[str] | None, public_key: bytes | None, *, quiet: bool) -> Verdict:
     """Check the whole ledger; over several processes where it is large; and against checkpoints where their lines are given."""
-    connection = await database.connect()
+    connection = await database.connect(timeouts=JOB)
     estimate = await connection.fetchval(
         "SELECT count(*) FROM (SELECT FROM pedro_ledger.entry LIMIT $1) AS counted", PARALLEL_FROM_ENTRIES
     )

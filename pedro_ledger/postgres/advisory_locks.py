@@ -24,6 +24,8 @@ async def try_session_lock(connection: Connection, lock: Lock) -> bool:
     return await connection.fetchval("SELECT pg_try_advisory_lock($1)", lock)  # type: ignore[no-any-return]
 
 
-async def session_lock(connection: Connection, lock: Lock) -> None:
-    """Take a lock until the session ends; waits as long as the session's `lock_timeout` lets it."""
-    await connection.execute("SELECT pg_advisory_lock($1)", lock)
+async def session_lock(connection: Connection, lock: Lock, *, wait: str) -> None:
+    """Take a lock until the session ends. Raises `LockNotAvailableError` after `wait` (as `lock_timeout` has it)."""
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('lock_timeout', $1, true)", wait)
+        await connection.execute("SELECT pg_advisory_lock($1)", lock)

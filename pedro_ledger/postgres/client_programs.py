@@ -98,6 +98,7 @@ def environment_of(url: DatabaseUrl | None) -> dict[str, str]:
         "PGSSLMODE": url.sslmode,
         "PGSSLROOTCERT": url.sslrootcert or ("system" if (url.sslmode or "").startswith("verify") else None),
         "PGAPPNAME": url.application_name,
+        "PGCONNECT_TIMEOUT": str(max(2, round(url.connect_timeout_s))),  # libpq takes 1 for 2
     }
     return kept | {name: value for name, value in given.items() if value is not None}
 

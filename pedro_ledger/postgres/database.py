@@ -9,33 +9,26 @@ import asyncpg
 import structlog
 
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Unavailable
+from pedro_ledger.postgres.sessions import (
+    HOT_SETTINGS,
+    SERVING,
+    PooledConnection,
+    PoolerError,
+    Timeouts,
+    session_settings,
+    setting_statements,
+)
+from pedro_ledger.postgres.sessions import (
+    Connection as Connection,  # noqa: PLC0414 - whoever has a database speaks of its connections
+)
 from pedro_ledger.postgres.url import DatabaseUrl
 
 if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 else:
-    Connection = asyncpg.Connection
     Pool = asyncpg.Pool
 
 log = structlog.get_logger(__name__)
-
-READ_TIMEOUT_S = 10.0
-
-SESSION_SETTINGS = {
-    "application_name": "pedro_ledger",
-    "timezone": "UTC",
-    "jit": "off",
-    "synchronous_commit": "on",
-    "idle_in_transaction_session_timeout": "10s",
-    "client_connection_check_interval": "2s",
-}
-
-HOT_SETTINGS = {
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",  # a plan made while a table is small is kept when the table has grown
-}
-"""For connections that run the same few statements all day."""
 
 _BLAME_THE_DATA = frozenset({"22", "23", "42", "P0"})
 _CERTAINLY_ABORTED = _BLAME_THE_DATA | {"0A", "25", "40", "53", "54", "55"}
@@ -76,11 +69,10 @@ class Database:
         """Open the pool. Raises `Unavailable` when the server cannot be reached."""
         with unavailable():
             self._pool = await asyncpg.create_pool(
-                **self._arguments(HOT_SETTINGS),
                 min_size=0,
                 max_size=self._pool_size_max,
-                command_timeout=READ_TIMEOUT_S,
-                init=self._watch,
+                connect=self._connect_for_pool,
+                connection_class=PooledConnection if self.url.pgbouncer else Connection,
             )
 
     async def close(self) -> None:
@@ -93,11 +85,54 @@ class Database:
                 self._pool.terminate()
             self._pool = None
 
-    async def connect(self, settings: Mapping[str, str] | None = None) -> Connection:
-        """A connection of one's own, with `settings` for its session; to be closed or terminated by its owner."""
-        connection: Connection = await asyncpg.connect(**self._arguments(settings or {}))
-        await self._watch(connection)
+    async def connect(self, settings: Mapping[str, str] | None = None, timeouts: Timeouts = SERVING) -> Connection:
+        """A connection of one's own, with `settings` for its session; to be closed or terminated by its owner.
+
+        Through a transaction pooler each transaction of it is in another session.
+        """
+        wanted = session_settings(timeouts, settings or {})
+        if not self.url.pgbouncer:
+            wanted["application_name"] = self.url.application_name
+            return await self._open_connection(timeouts, server_settings=wanted)
+        connection = await self._open_connection(timeouts, statement_cache_size=0, connection_class=PooledConnection)
+        assert isinstance(connection, PooledConnection), "it is what was asked for"
+        connection.carry(wanted)
         return connection
+
+    async def session(self, settings: Mapping[str, str] | None = None, timeouts: Timeouts = SERVING) -> Connection:
+        """As `connect`, for what needs a session that outlives a transaction. Raises `PoolerError` where there is none.
+
+        Some write `pgbouncer=true` into a direct URL too, so what counts is whether the server is another process than
+        the one that answered.
+        """
+        if not self.url.pgbouncer:
+            return await self.connect(settings, timeouts)
+        connection = await self._open_connection(timeouts, statement_cache_size=0)
+        try:
+            if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
+                raise PoolerError(
+                    "This needs a session of its own, which a transaction pooler does not give: "
+                    "set DIRECT_URL to the server itself."
+                )
+            await connection.execute(setting_statements("SET", session_settings(timeouts, settings or {})))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _open_connection(self, timeouts: Timeouts, **arguments: Any) -> Connection:
+        connection: Connection = await asyncpg.connect(
+            **self.url.asyncpg_arguments(),
+            timeout=self.url.connect_timeout_s,
+            command_timeout=timeouts.command_s,
+            **arguments,
+        )
+        connection.add_query_logger(self._log_slow)
+        return connection
+
+    async def _connect_for_pool(self, *_: Any, **__: Any) -> Connection:
+        """What the pool passes is what it would have asyncpg open; a connection of ours is opened in one way only."""
+        return await self.connect(HOT_SETTINGS)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
@@ -111,21 +146,6 @@ class Database:
     def pool_size(self) -> tuple[int, int]:
         """Open connections of the pool, and how many of them are idle."""
         return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool is not None else (0, 0)
-
-    def _arguments(self, settings: Mapping[str, str]) -> dict[str, Any]:
-        arguments: dict[str, Any] = {"timeout": self.url.connect_timeout_s, **self.url.asyncpg_arguments()}
-        if self.url.pgbouncer:
-            arguments["statement_cache_size"] = 0
-        else:
-            arguments["server_settings"] = {
-                **SESSION_SETTINGS,
-                **settings,
-                "application_name": self.url.application_name,
-            }
-        return arguments
-
-    async def _watch(self, connection: Connection) -> None:
-        connection.add_query_logger(self._log_slow)
 
     def _log_slow(self, query: asyncpg.connection.LoggedQuery) -> None:
         """The query's first line, which says its purpose; never its parameters."""

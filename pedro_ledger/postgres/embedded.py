@@ -49,6 +49,9 @@ SERVER_SETTINGS: dict[str, str] = {
     "client_connection_check_interval": "2s",
 }
 
+PSQL_TIMEOUTS = {"PGCONNECT_TIMEOUT": "10", "PGOPTIONS": "-c lock_timeout=30s -c statement_timeout=120s"}
+"""Of `psql`, which makes and drops the database; the other programs do not ask."""
+
 
 class EmbeddedError(OperatorError):
     """The embedded PostgreSQL cannot be started; the message says what to do."""
@@ -199,7 +202,7 @@ class EmbeddedPostgres:
         done = subprocess.run(
             [str(self.bin(program)), *arguments],
             cwd="/",
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", **PSQL_TIMEOUTS},
             capture_output=True,
             text=True,
             check=False,

@@ -159,7 +159,9 @@ def test_programs_older_than_the_server_are_not_used() -> None:
 def test_the_password_goes_by_the_environment_and_our_urls_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "PEDRO_API_KEY", "PGSERVICE", "PGHOSTADDR"):
         monkeypatch.setenv(name, "other")
-    given = environment_of(parse_database_url("postgresql://u:hunter2@db:6000/ledger?sslmode=verify-full"))
+    given = environment_of(
+        parse_database_url("postgresql://u:hunter2@db:6000/ledger?sslmode=verify-full&connect_timeout=7")
+    )
     assert (given["PGPASSWORD"], given["PGHOST"], given["PGPORT"], given["PGDATABASE"]) == (
         "hunter2",
         "db",
@@ -167,6 +169,7 @@ def test_the_password_goes_by_the_environment_and_our_urls_do_not(monkeypatch: p
         "ledger",
     )
     assert (given["PGSSLMODE"], given["PGSSLROOTCERT"]) == ("verify-full", "system")
+    assert given["PGCONNECT_TIMEOUT"] == "7"
     assert not {"DATABASE_URL", "PEDRO_API_KEY", "PGSERVICE", "PGHOSTADDR"} & given.keys()
 
 

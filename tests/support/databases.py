@@ -50,6 +50,13 @@ class TestServer:
         finally:
             await connection.close()
 
+    async def fetch(self, query: str, *arguments: object, database: str = "postgres") -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.url(database))
+        try:
+            return await connection.fetch(query, *arguments)
+        finally:
+            await connection.close()
+
     async def make_templates(self) -> None:
         """`ledger_template` is migrated; `prisma_template` is a database as the app's Prisma makes it."""
         await self.execute("CREATE DATABASE ledger_template", "CREATE DATABASE prisma_template")

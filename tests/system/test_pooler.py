@@ -48,7 +48,7 @@ async def test_the_daemon_serves_through_a_transaction_pooler(server: TestServer
         assert (status, orjson.loads(out)["problems"]) == (0, []), err
 
 
-@pytest.mark.parametrize("what", ["migrate", "backup", "restore", "partition"])
+@pytest.mark.parametrize("what", ["migrate", "backup", "restore", "partition", "seed"])
 async def test_what_needs_a_session_asks_for_the_direct_url(
     server: TestServer, database_url: str, prisma_database_url: str, what: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 
 from pedro_ledger.postgres.advisory_locks import Lock, session_lock
 from pedro_ledger.postgres.database import Database, unavailable
+from pedro_ledger.postgres.sessions import JOB
 from pedro_ledger.store.app.admin_settings import AdminSettingsStore
 from pedro_ledger.store.app.plans import PlanStore
 from pedro_ledger.store.journal.rows import Row
 
+LOCK_WAIT = "60s"
+"""How long to wait for another process that seeds."""
 KEYS = ("clerkId", "asaasId", "name")
 """What a plan is found again by: the first of these that is given."""
 
@@ -34,12 +37,12 @@ class Steps(NamedTuple):
 
 @asynccontextmanager
 async def seed_lock(database: Database) -> AsyncIterator[None]:
-    """Nobody else seeds meanwhile. Raises `Unavailable`."""
+    """Nobody else seeds meanwhile. Raises `Unavailable` and `PoolerError`."""
     with unavailable():
-        connection = await database.connect()
+        connection = await database.session(timeouts=JOB)
     try:
         with unavailable():
-            await session_lock(connection, Lock.SEED)
+            await session_lock(connection, Lock.SEED, wait=LOCK_WAIT)
         yield
     finally:
         await connection.close()

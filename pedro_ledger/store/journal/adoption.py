@@ -14,6 +14,7 @@ from pedro_ledger.ledger.units import Unit
 from pedro_ledger.postgres.database import Connection, Database, unavailable
 from pedro_ledger.postgres.ids import new_id
 from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.postgres.sessions import MIGRATION
 from pedro_ledger.store.journal.commit import COMMIT_BATCH, batch_arguments
 
 _SQL = SqlFiles("journal")
@@ -63,7 +64,7 @@ class Adopter:
     async def adopt_all(self) -> AsyncIterator[Adopted]:
         """Adopt every balance of the database, a page a transaction; yields what each page brought."""
         after = ""
-        connection = await self._database.connect()
+        connection = await self._database.connect(timeouts=MIGRATION)
         try:
             while True:
                 rows = await connection.fetch(_SQL["list_unadopted"], after, PAGE_USERS)

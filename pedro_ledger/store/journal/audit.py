@@ -8,6 +8,7 @@ from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.evidence.audit import AccountSnapshot, FastUserAudit, Finding, UserAudit
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.postgres.sessions import JOB
 
 _SQL = SqlFiles("journal")
 FETCH_ROWS = 2000
@@ -43,10 +44,9 @@ class Ledger(NamedTuple):
 @asynccontextmanager
 async def dealt(database: Database, count: int) -> AsyncIterator[Ledger]:
     """Shares of about as many users; their snapshot lives inside the context."""
-    connection = await database.connect()
+    connection = await database.connect(timeouts=JOB)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
             ends: list[str | None] = [row["last"] for row in await connection.fetch(_SQL["split_users"], count)]
             ends[-1:] = [None]
@@ -59,7 +59,7 @@ async def dealt(database: Database, count: int) -> AsyncIterator[Ledger]:
 @asynccontextmanager
 async def in_snapshot(database: Database, snapshot: str) -> AsyncIterator[Connection]:
     """A connection that sees the same moment."""
-    connection = await database.connect()
+    connection = await database.connect(timeouts=JOB)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")

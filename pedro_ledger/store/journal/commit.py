@@ -11,19 +11,15 @@ from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
 from pedro_ledger.ledger.units import APPLIED, Outcome, Refused, Replayed, Stale, Stored, Unit
-from pedro_ledger.postgres.database import CONNECTION_FAILURES, HOT_SETTINGS, Connection, Database, commit_failure
+from pedro_ledger.postgres.database import CONNECTION_FAILURES, Connection, Database, commit_failure
 from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.postgres.sessions import HOT_SETTINGS, SERVING
 from pedro_ledger.store.journal.rows import account_of, stored_entry_of, stored_refusal_of
 
 _SQL = SqlFiles("journal")
 COMMIT_BATCH = _SQL["commit_batch"]
 _LOCK = _SQL["lock_accounts"]
 _FIND = _SQL["find_answers"]
-
-_BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
-"""asyncpg's own transactions wait for BEGIN, COMMIT and ROLLBACK without end, and a server that fell silent would hold the
-lane for ever. Through a pooler the session carries no settings, and a daemon that stands still would hold its locks.
-"""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AnyUnit = Unit[Any]
@@ -66,7 +62,7 @@ class BatchWriter:
         except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
             raise OutcomeUnknown("the database cannot be reached") from error
         try:
-            await connection.execute(_BEGIN, timeout=self._timeout_s)
+            await connection.execute("BEGIN", timeout=self._timeout_s)
             accounts = await connection.fetch(_LOCK, [unit.user_id for unit in units], timeout=self._timeout_s)
             keys = [(unit.user_id, decided.key) for unit in units for _, decided in unit.decided]
             answers = await connection.fetch(
@@ -106,7 +102,7 @@ class _Channel:
 
     @classmethod
     async def open(cls, database: Database, timeout_s: float) -> "_Channel":
-        connection = await database.connect(HOT_SETTINGS)
+        connection = await database.connect(HOT_SETTINGS, SERVING._replace(statement_s=timeout_s))
         try:
             statement = None if database.url.pgbouncer else await connection.prepare(COMMIT_BATCH, timeout=timeout_s)
         except BaseException:
@@ -117,7 +113,7 @@ class _Channel:
     async def commit(self, arguments: Sequence[Any], timeout_s: float) -> list[asyncpg.Record]:
         if self._statement is not None:
             return await self._statement.fetch(*arguments, timeout=timeout_s)  # type: ignore[no-any-return]
-        await self.connection.execute(_BEGIN, timeout=timeout_s)
+        await self.connection.execute("BEGIN", timeout=timeout_s)
         rejected = await self.connection.fetch(COMMIT_BATCH, *arguments, timeout=timeout_s)
         await self.connection.execute("COMMIT", timeout=timeout_s)
         return rejected

@@ -16,6 +16,7 @@ from pedro_ledger.ledger.evidence.strict_json import EvidenceError
 from pedro_ledger.postgres.advisory_locks import Lock, try_session_lock
 from pedro_ledger.postgres.database import CONNECTION_FAILURES, Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.postgres.sessions import JOB
 
 _SQL = SqlFiles("proofs")
 BATCH_PAGES = 8
@@ -67,15 +68,14 @@ class SealingTurn:
 
 @asynccontextmanager
 async def sealing_turn(database: Database) -> AsyncIterator[SealingTurn | None]:
-    """A turn to seal, committed at the end of the block; None while another session has it. Raises `Unavailable`."""
+    """A turn to seal, committed at the end of the block; None while another session has it. Raises `Unavailable` and `PoolerError`."""
     with unavailable():
-        connection = await database.connect({"enable_seqscan": "on"})
+        connection = await database.session({"enable_seqscan": "on"}, JOB)
         try:
             if not await try_session_lock(connection, Lock.CHECKPOINTS):
                 yield None
                 return
             async with connection.transaction(isolation="repeatable_read"):
-                await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
                 yield SealingTurn(connection)
             with suppress(asyncpg.PostgresError, *CONNECTION_FAILURES):
                 await connection.close(timeout=1)  # ends after the server gave the turn back: the next one can have it

@@ -11,6 +11,7 @@ from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.client_programs import Program, ProgramError, fitting, run_program
 from pedro_ledger.postgres.database import Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.postgres.sessions import JOB
 
 _SQL = SqlFiles("schema")
 APPLICATION_NAME = "pedro_ledger"
@@ -44,9 +45,8 @@ class Archive(NamedTuple):
 async def make_archive(database: Database, file: Path) -> Archive:
     """Write the archive and read it again. Raises `ArchiveError`, `ProgramError` or `Unavailable`; `file` may then be half written."""
     with unavailable():
-        connection = await database.connect()
+        connection = await database.session(timeouts=JOB)
     try:
-        await _refuse_pooler(database, connection)
         if await connection.fetchval("SELECT to_regclass('pedro_ledger.account')") is None:
             raise ArchiveError("The database has no ledger yet: run pedro-ledger migrate first.")
         with unavailable():
@@ -57,7 +57,6 @@ async def make_archive(database: Database, file: Path) -> Archive:
 
 
 async def _make(database: Database, connection: Connection, file: Path) -> Archive:
-    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     cut = await connection.fetchrow(_SQL["read_cut"])
     assert cut is not None, "an aggregate always has one row"
     snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
@@ -93,9 +92,8 @@ async def check_archive(pg_restore: Program, file: Path, tables: Sequence[tuple[
 async def restore_archive(database: Database, file: Path, *, drop_grants: bool = False) -> int:
     """Restore into an empty database, in one transaction. Returns the number of tables. Raises as `make_archive`, and leaves nothing."""
     with unavailable():
-        connection = await database.connect()
+        connection = await database.session(timeouts=JOB)
     try:
-        await _refuse_pooler(database, connection)
         server_major = await connection.fetchval("SELECT current_setting('server_version_num')::integer / 10000")
         content = await connection.fetchval(_SQL["find_content"])
         if content is not None:
@@ -158,10 +156,3 @@ async def _readable_list(database: Database, server_major: int, file: Path) -> t
             )
         return pg_restore, listing
     raise ArchiveError(f"{file} is no backup that can be read here: {complaint}")
-
-
-async def _refuse_pooler(database: Database, connection: Connection) -> None:
-    if database.url.pgbouncer and await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
-        raise ArchiveError(
-            "Backups cannot be made or restored through a transaction pooler: set DIRECT_URL to the server itself."
-        )

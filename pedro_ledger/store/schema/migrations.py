@@ -16,6 +16,7 @@ from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.advisory_locks import Lock, session_lock
 from pedro_ledger.postgres.database import Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles, sql_folder
+from pedro_ledger.postgres.sessions import JOB, MIGRATION
 from pedro_ledger.store.schema.roles import renew_app_roles
 
 _SQL = SqlFiles("schema")
@@ -23,8 +24,6 @@ LOCK_WAIT = "120s"
 """How long to wait for another process that migrates."""
 TABLE_LOCK_WAIT = "5s"
 """How long to wait for a table in use; whoever wants the table meanwhile waits behind us, so it is short."""
-SESSION_LIVENESS_CHECK = "2s"
-"""How soon the server notices that a migrator was killed in the middle of a statement, and lets its lock go."""
 _SKIP_WHEN = re.compile(r"^-- skip-when: (.+)$", re.MULTILINE)
 
 
@@ -74,7 +73,7 @@ def migration_files() -> list[Migration]:
 async def pending(database: Database) -> list[Migration]:
     """What `migrate` would do, without doing it."""
     with unavailable():
-        connection = await database.connect()
+        connection = await database.connect(timeouts=JOB)
     try:
         return plan(migration_files(), await _applied(connection))
     finally:
@@ -87,7 +86,7 @@ async def preview(database: Database) -> tuple[list[Step], int]:
     Raises `MigrationError` where it would fail for what the app's tables lack.
     """
     with unavailable():
-        connection = await database.connect()
+        connection = await database.connect(timeouts=JOB)
     try:
         steps = []
         for migration in plan(migration_files(), await _applied(connection)):
@@ -122,14 +121,14 @@ async def owner_session(database: Database) -> AsyncIterator[Connection]:
 
 
 async def migrate(database: Database) -> list[Step]:
-    """Do what is pending. Safe beside other processes that do the same. Raises `MigrationError`."""
+    """Do what is pending. Safe beside other processes that do the same. Raises `MigrationError` and `PoolerError`."""
+    if not await pending(database):
+        return []  # the usual start takes no lock, and needs no right to make anything
     with unavailable():
-        connection = await database.connect()
+        connection = await database.session(timeouts=MIGRATION)
     try:
         files = migration_files()
-        if not plan(files, await _applied(connection)):
-            return []  # the usual start takes no lock, and needs no right to make anything
-        await lock_migrations(connection, through_pooler=database.url.pgbouncer)
+        await lock_migrations(connection)
         if not await _has_record(connection):
             await connection.execute(_SQL["make_record"])
         todo = plan(files, await _applied(connection))
@@ -188,23 +187,13 @@ async def _applied(connection: Connection) -> Sequence[asyncpg.Record]:
     return await connection.fetch(_SQL["list_applied"]) if await _has_record(connection) else ()
 
 
-async def lock_migrations(connection: Connection, *, through_pooler: bool) -> None:
-    """Take the migrators' lock, which goes with the session. Raises `MigrationError` where that takes too long, or cannot be.
+async def lock_migrations(connection: Connection) -> None:
+    """Take the migrators' lock, which goes with the session. Raises `MigrationError` where that takes too long.
 
-    A transaction pooler would take the lock on one server connection, migrate on others and leave it locked behind. Some
-    write `pgbouncer=true` into a direct URL too, so what counts is whether the server is another process than the one
-    that answered.
+    A transaction pooler would take the lock on one server connection, migrate on others and leave it locked behind.
     """
-    if through_pooler and await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
-        raise MigrationError("Migrations cannot go through a transaction pooler: set DIRECT_URL to the server itself.")
-    await connection.execute(
-        "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', $1, false), "
-        "set_config('client_connection_check_interval', $2, false)",
-        LOCK_WAIT,
-        SESSION_LIVENESS_CHECK,
-    )
     try:
-        await session_lock(connection, Lock.MIGRATIONS)
+        await session_lock(connection, Lock.MIGRATIONS, wait=LOCK_WAIT)
     except asyncpg.LockNotAvailableError:
         raise MigrationError(
             f"Another process has been migrating this database for {LOCK_WAIT}. Wait for it, or end it, and start again."

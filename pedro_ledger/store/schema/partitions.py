@@ -12,10 +12,11 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
-from pedro_ledger.ledger.errors import OperatorError
+from pedro_ledger.ledger.errors import OperatorError, Unavailable
 from pedro_ledger.postgres.advisory_locks import Lock, try_lock
 from pedro_ledger.postgres.database import Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.postgres.sessions import JOB, MIGRATION
 from pedro_ledger.store.schema.migrations import lock_migrations
 from pedro_ledger.store.schema.months import (
     REST,
@@ -34,11 +35,14 @@ KEY_INDEX = f"{TABLE}_partition_key"
 BOUND = f"{TABLE}_partition_bound"
 LOCK_WAIT = "200ms"
 """How long to wait for the tables; writers wait behind us meanwhile."""
+LONG_LOCK_WAIT = "1h"
+"""How long what holds nobody up waits for the transactions that were there before it."""
 HOLD = "800ms"
 """How long one statement may take while the tables are held."""
 TRIES = 100
 PAUSE_S = 0.3
 """Between two tries: writers are to have more time than we take from them."""
+KEEP_EVERY_S = 3600.0
 FURTHEST_BOUND_MONTHS = 13
 
 
@@ -98,9 +102,9 @@ async def make_plan(connection: Connection) -> Plan:
 async def convert(database: Database) -> tuple[Plan, float]:
     """Do what `make_plan` says. Returns it with the seconds for which the tables were held. Safe beside writers and other daemons."""
     with unavailable():
-        connection = await database.connect()
+        connection = await database.session(timeouts=JOB)
     try:
-        await lock_migrations(connection, through_pooler=database.url.pgbouncer)
+        await lock_migrations(connection)
         plan = await make_plan(connection)
         if not plan.held:
             return plan, 0.0
@@ -125,14 +129,19 @@ class PartitionKeeper:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def tick(self) -> None:
-        """Look once."""
-        await self.keep()
+    async def run(self) -> None:
+        """Look at the start and then every `KEEP_EVERY_S` seconds, until cancelled."""
+        while True:
+            try:
+                await self.keep()
+            except (Unavailable, PartitionError, asyncpg.PostgresError, OSError) as error:
+                log.warning("next_partitions_not_made", reason=str(error), cure="pedro-ledger partition, as the owner")
+            await asyncio.sleep(KEEP_EVERY_S)
 
     async def keep(self) -> int:
         """Make what is missing. Returns how many statements that took."""
         with unavailable():
-            connection = await self._database.connect()
+            connection = await self._database.connect(timeouts=MIGRATION)
         try:
             state = await _read_state(connection)
             if state.is_bounded and not state.is_partitioned:
@@ -144,10 +153,6 @@ class PartitionKeeper:
                 await _while_held(connection, statements, alone=True)
                 log.info("partitions_made", statements=len(statements))
             return len(statements)
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise PartitionError(
-                f"The next partitions are not made ({error}): run pedro-ledger partition as the owner."
-            ) from error
         finally:
             await connection.close(timeout=1)
 
@@ -183,9 +188,11 @@ async def _missing(connection: Connection, at: datetime) -> list[str]:
 
 async def _beside_writers(connection: Connection, statement: str) -> None:
     """One statement that holds nobody up for long. Raises `PartitionError` where a transaction never lets it."""
-    waits = "0" if "CONCURRENTLY" in statement or "VALIDATE CONSTRAINT" in statement else LOCK_WAIT
-    await connection.execute("SELECT set_config('lock_timeout', $1, false)", waits)
-    for _ in range(TRIES):
+    is_patient = "CONCURRENTLY" in statement or "VALIDATE CONSTRAINT" in statement
+    await connection.execute(
+        "SELECT set_config('lock_timeout', $1, false)", LONG_LOCK_WAIT if is_patient else LOCK_WAIT
+    )
+    for _ in range(1 if is_patient else TRIES):
         try:
             await connection.execute(statement)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
@@ -234,11 +241,9 @@ async def _tell_blockers(connection: Connection) -> float:
 
 async def _clear(database: Database, connection: Connection) -> None:
     """Remove what an attempt that failed left: its bound would refuse rows once its time has come."""
-    fresh = await database.connect() if connection.is_closed() else connection
+    fresh = await database.session(timeouts=JOB) if connection.is_closed() else connection
     try:
-        await fresh.execute(
-            "SELECT set_config('lock_timeout', '5s', false), set_config('statement_timeout', '0', false)"
-        )
+        await fresh.execute("SELECT set_config('lock_timeout', '5s', false)")
         if not (await _read_state(fresh)).is_partitioned:
             await fresh.execute(f'ALTER TABLE public."{TABLE}" DROP CONSTRAINT IF EXISTS "{BOUND}"')
             await fresh.execute(f'DROP INDEX CONCURRENTLY IF EXISTS public."{KEY_INDEX}"')

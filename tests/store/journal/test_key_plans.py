@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from pedro_ledger.postgres.database import HOT_SETTINGS, Database
+from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.postgres.sessions import HOT_SETTINGS
 
 
 @pytest.mark.parametrize("name", ["commit_batch", "find_answers"])

@@ -10,6 +10,7 @@ import pytest
 
 from pedro_ledger.postgres.advisory_locks import Lock
 from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.sessions import PoolerError
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.schema import migrations
 from pedro_ledger.store.schema.migrations import MigrationError, migrate, migration_files
@@ -21,6 +22,7 @@ STUCK_MIGRATOR = f"""
 import asyncio, sys
 from pedro_ledger.store.schema import migrations
 from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.sessions import PoolerError
 from pedro_ledger.postgres.url import parse_database_url
 
 files = migrations.migration_files()
@@ -151,7 +153,7 @@ async def test_migrations_do_not_go_through_a_transaction_pooler(
     """A pooler answers in the server's place, so the process that it names is not the one that works."""
     with monkeypatch.context() as patch:
         patch.setattr(asyncpg.Connection, "get_server_pid", lambda _: -1)
-        with pytest.raises(MigrationError, match="set DIRECT_URL"):
+        with pytest.raises(PoolerError, match="set DIRECT_URL"):
             await migrate(Database(parse_database_url(empty_url + "&pgbouncer=true")))
     assert await observer.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
     # The parameter alone, on a URL that leads to the server itself, does no harm.

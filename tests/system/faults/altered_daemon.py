@@ -11,12 +11,12 @@ from time import time_ns
 
 from pedro_ledger.cli.main import main
 from pedro_ledger.daemon import app
-from pedro_ledger.postgres import database
+from pedro_ledger.postgres import sessions
 
 
 def alter() -> None:
     if session := os.environ.get("PEDRO_TEST_SESSION"):
-        database.SESSION_SETTINGS.update(json.loads(session))
+        sessions.SESSION_SETTINGS.update(json.loads(session))
     if clock := os.environ.get("PEDRO_TEST_CLOCK_FILE"):
         app.wall_clock_ms = lambda: time_ns() // 1_000_000 + int(Path(clock).read_text())
 
