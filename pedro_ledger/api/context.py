@@ -1,6 +1,5 @@
 """What handlers work with, handed to each call."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from pedro_ledger.api.access.api_keys import KeyRing
@@ -9,6 +8,7 @@ from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.rate_limits import RateLimits
 from pedro_ledger.api.http.reading import parse_json, read_body
 from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.readiness import Readiness
 from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.ledger.errors import UserNotFound
@@ -57,11 +57,12 @@ class Context:
         customers: CustomerTokens | None,
         database: Database,
         health: DatabaseHealth,
+        readiness: Readiness,
         metrics: Metrics,
         body_bytes_max: int,
         body_timeout_s: float,
         signup_credits: int,
-        description: Mapping[str, Any],
+        description: dict[str, Any],
     ) -> None:
         self.engine = engine
         self.entries = entries
@@ -79,6 +80,7 @@ class Context:
         self.limits = limits
         self.customers = customers
         self.health = health
+        self.readiness = readiness
         self._database = database
         self.metrics = metrics
         self.signup_credits = signup_credits
@@ -101,17 +103,6 @@ class Context:
         if found is None:
             raise UserNotFound(f"There is no user {ref}.", user=ref)
         return found
-
-    async def missing(self) -> list[str]:
-        """What keeps this replica from taking traffic; empty when nothing does."""
-        if self.engine.is_draining:
-            return ["the daemon is shutting down"]
-        missing = await self.health.missing()
-        if failure := self.engine.committer.failure:
-            missing = [*missing, f"commits fail: {failure}"]
-        if self.engine.is_full:
-            missing = [*missing, "too many operations are in flight"]
-        return missing
 
     def observe(self) -> None:
         """Bring the gauges up to date, before they are read."""

@@ -1,10 +1,10 @@
-"""What customers may do with their own tokens: read what is theirs, where the route table lets them."""
+"""Whose things a call is about, and what customers may do with their own tokens: read what is theirs."""
 
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
+from pedro_ledger.api.http.reading import invalid_query
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.routes import Route
 from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.store.journal.accounts import CLERK_PREFIX
 
@@ -17,9 +17,9 @@ def looks_like_a_token(text: str) -> bool:
     return text.count(".") == 2 and text.startswith("eyJ")
 
 
-async def only_their_own(request: Request, route: Route, caller: Caller, context: Context) -> None:
+async def only_their_own(request: Request, caller: Caller, context: Context, *, for_customers: bool) -> None:
     """Let a customer through to what is theirs. Raises the problem 403 `not_for_customers`, and `UserNotFound` for others' things."""
-    if not route.customers:
+    if not for_customers:
         raise Problem(
             403,
             "not_for_customers",
@@ -33,3 +33,12 @@ async def only_their_own(request: Request, route: Route, caller: Caller, context
         raise UserNotFound(f"There is no user {asked}.", user=asked)
     if in_path is not None:
         request.path_values = {**request.path_values, "user": own}
+
+
+async def owner(request: Request, context: Context, ref: str | None) -> str:
+    """The id of the user `ref` that `?user=` names, or whose own token it is. Raises the problem 400, and `UserNotFound`."""
+    if request.caller.customer is not None:  # the door has seen that `user` is nobody else
+        return await context.user_id(f"{CLERK_PREFIX}{request.caller.customer}")
+    if ref is None:
+        raise invalid_query("user", "is needed: the owner's id, or clerk: and the Clerk id")
+    return await context.user_id(ref)

@@ -1,7 +1,7 @@
 """Finds the route of a request. The route table is the router: no other list of paths exists."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from pedro_ledger.api.http.problems import Problem
@@ -11,15 +11,15 @@ from pedro_ledger.api.routes import Route
 class Found(NamedTuple):
     """A route, and the values of its path."""
 
-    route: Route
+    route: Route[Any]
     values: dict[str, str]
 
 
 class Router:
     """Routes by the shape of their paths: which parts are fixed, which are values."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._by_template: dict[str, dict[str, tuple[Route, list[str]]]] = {}
+    def __init__(self, routes: Iterable[Route[Any]]) -> None:
+        self._by_template: dict[str, dict[str, tuple[Route[Any], list[str]]]] = {}
         self._shapes: dict[int, list[tuple[int, ...]]] = {}
         for route in routes:
             parts = route.path.split("/")

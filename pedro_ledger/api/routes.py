@@ -1,19 +1,29 @@
 """Every route on one screen: what it is called, who may call it, what it takes and gives."""
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Generic, TypeVar
 
-from aiohttp import web
-
-from pedro_ledger.api.context import Context
 from pedro_ledger.api.endpoints import admin_settings as admin
-from pedro_ledger.api.endpoints import credits, features, plans, proofs, reports, subscription_events, users, webhooks
-from pedro_ledger.api.endpoints import pages as docs
-from pedro_ledger.api.endpoints import probes as operating
-from pedro_ledger.api.endpoints import statements as books
+from pedro_ledger.api.endpoints import (
+    credits,
+    features,
+    pages,
+    plans,
+    probes,
+    proofs,
+    reports,
+    statements,
+    subscription_events,
+    users,
+    webhook_deliveries,
+    webhooks,
+)
 from pedro_ledger.api.endpoints import storage_objects as storage
-from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.responses import JSON_TYPE, Response
 from pedro_ledger.api.http.scopes import PUBLIC, Access, Scope
+from pedro_ledger.api.schemas import answers
+from pedro_ledger.api.schemas.answers import Page
 from pedro_ledger.api.schemas.app_requests import (
     FeatureBody,
     FeatureChange,
@@ -23,28 +33,51 @@ from pedro_ledger.api.schemas.app_requests import (
     StorageBody,
     SubscriptionEventBody,
 )
+from pedro_ledger.api.schemas.queries import (
+    BalanceQuery,
+    DeliveriesQuery,
+    FeaturesQuery,
+    FilesQuery,
+    NoQuery,
+    OwnerQuery,
+    PlansQuery,
+    PurgeableQuery,
+    Query,
+    ReportQuery,
+    StatementQuery,
+    SubscriptionEventsQuery,
+    UsageQuery,
+    UsersQuery,
+)
 from pedro_ledger.api.schemas.requests import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
+from pedro_ledger.reports.formats import TYPES
 
-Handler = Callable[[Request, Context], Awaitable[web.Response]]
-__all__ = ["PUBLIC", "ROUTES", "Handler", "Route", "Scope"]
+__all__ = ["PUBLIC", "ROUTES", "Route", "Scope"]
+A = TypeVar("A")
 
 
-class Route(NamedTuple):
-    """One call of the contract."""
+@dataclass(frozen=True, slots=True)
+class Route(Generic[A]):
+    """One call of the contract. The type checker refuses a handler that answers something else than `answer`."""
 
     method: str
     path: str
-    handler: Handler
+    handler: Callable[..., Awaitable[Response[A]]]
     scope: Access
     """What a key must have, or `PUBLIC`."""
+    _: KW_ONLY
+    answer: type[A]
+    """What the body of a success is, as `schemas.answers` describes it."""
     body: type[Body] | None = None
+    query: type[Query] = NoQuery
+    statuses: tuple[int, ...] = (200,)
+    """Of a success."""
+    refusals: tuple[int, ...] = ()
+    """Statuses of its own refusals; those that every route or every body may get are not named."""
+    media: tuple[str, ...] = (JSON_TYPE,)
+    """The forms of a success."""
     moves_credits: bool = False
     """Whether it needs an Idempotency-Key."""
-    answers: tuple[int, ...] = (200,)
-    schema: str = "Any"
-    """Name of the answer's schema in `openapi.ANSWERS`."""
-    query: tuple[str, ...] = ()
-    refusals: tuple[int, ...] = ()
     customers: bool = False
     """Whether customers may call it with their own token, about themselves: it names its user in the path or in `?user=`."""
 
@@ -60,59 +93,76 @@ class Route(NamedTuple):
 
 
 _USER = "/v1/users/{user}"
-_FEATURE = "/v1/features/{feature}"
+_ENTRY = "/v1/entries/{entry}"
+_PLANS = "/v1/plans"
+_PLAN = f"{_PLANS}/{{plan}}"
+_FEATURES = "/v1/features"
+_FEATURE = f"{_FEATURES}/{{feature}}"
 _FILES = "/v1/storage-objects"
-_LIST = ("limit", "cursor")
+_FILE = f"{_FILES}/{{object}}"
+_EVENTS = "/v1/subscription-events"
+_HOOK = (401, 408, 413, 415, 503)
 
-ROUTES: tuple[Route, ...] = (
-    Route("POST", f"{_USER}/deduct", credits.deduct, Scope.WRITE, DeductBody, True, (201,), "Receipt", (), (402, 404, 422)),
-    Route("POST", f"{_USER}/refund", credits.refund, Scope.WRITE, RefundBody, True, (201,), "Receipt", (), (404, 409, 422)),
-    Route("POST", f"{_USER}/grants", credits.grant, Scope.ADMIN, GrantBody, True, (201,), "Receipt", (), (404, 409, 422)),
-    Route("POST", "/v1/operations", credits.operations, Scope.WRITE, BatchBody, False, (200,), "Results", (), (422,)),
-    Route("GET", f"{_USER}/balance", books.balance, Scope.READ, None, False, (200,), "Balance", ("at",), (404,), customers=True),
-    Route("GET", f"{_USER}/usage", books.usage, Scope.READ, None, False, (200,), "UsagePage",
-          ("operationType", "from", "to", *_LIST), (404, 422), customers=True),
-    Route("GET", f"{_USER}/statement", books.statement, Scope.READ, None, False, (200,), "StatementPage",
-          ("from", "to", "order", *_LIST), (404,), customers=True),
-    Route("GET", "/v1/entries/{entry}", books.entry, Scope.READ, None, False, (200,), "EntryInFull", (), (404,)),
-    Route("GET", "/v1/entries/{entry}/proof", proofs.proof, Scope.READ, None, False, (200,), "Proof", (), (404, 409)),
-    Route("POST", "/v1/users", users.upsert, Scope.WRITE, UserBody, False, (200, 201), "User", (), (409, 422)),
-    Route("GET", "/v1/users", users.list_page, Scope.READ, None, False, (200,), "UserPage", ("isActive", "email", *_LIST)),
-    Route("GET", _USER, users.read, Scope.READ, None, False, (200,), "User", (), (404,)),
-    Route("PATCH", _USER, users.change, Scope.WRITE, UserChange, False, (200,), "User", (), (404, 409, 422)),
-    Route("GET", "/v1/plans", plans.list_page, Scope.READ, None, False, (200,), "PlanPage", ("active", *_LIST)),
-    Route("POST", "/v1/plans", plans.create, Scope.ADMIN, PlanBody, False, (201,), "Plan", (), (409,)),
-    Route("GET", "/v1/plans/{plan}", plans.read, Scope.READ, None, False, (200,), "Plan", (), (404,)),
-    Route("PATCH", "/v1/plans/{plan}", plans.change, Scope.ADMIN, PlanChange, False, (200,), "Plan", (), (404, 409)),
-    Route("GET", "/v1/features", features.list_page, Scope.READ, None, False, (200,), "FeaturePage", ("workspaceId", *_LIST)),
-    Route("POST", "/v1/features", features.create, Scope.WRITE, FeatureBody, False, (201,), "Feature"),
-    Route("GET", _FEATURE, features.read, Scope.READ, None, False, (200,), "Feature", (), (404,)),
-    Route("PATCH", _FEATURE, features.change, Scope.WRITE, FeatureChange, False, (200,), "Feature", (), (404,)),
-    Route("DELETE", _FEATURE, features.delete, Scope.WRITE, None, False, (200,), "Feature", (), (404,)),
-    Route("GET", "/v1/admin/settings", admin.read, Scope.READ, None, False, (200,), "AdminSettings"),
-    Route("PATCH", "/v1/admin/settings", admin.change, Scope.ADMIN, SettingsChange, False, (200,), "AdminSettings"),
-    Route("POST", _FILES, storage.track, Scope.WRITE, StorageBody, False, (201,), "StorageObject", (), (404,)),
-    Route("GET", _FILES, storage.list_page, Scope.READ, None, False, (200,), "StoragePage", ("user", *_LIST), (404,), customers=True),
-    Route("GET", f"{_FILES}/purgeable", storage.purgeable, Scope.ADMIN, None, False, (200,), "StoragePage",
-          ("deletedForDays", *_LIST)),
-    Route("GET", f"{_FILES}/{{object}}", storage.read, Scope.READ, None, False, (200,), "StorageObject", ("user",), (404,),
+_TABLE = (
+    Route("POST", f"{_USER}/deduct", credits.deduct, Scope.WRITE, body=DeductBody, answer=answers.Receipt, statuses=(201,),
+          moves_credits=True, refusals=(402, 404, 422)),
+    Route("POST", f"{_USER}/refund", credits.refund, Scope.WRITE, body=RefundBody, answer=answers.Receipt, statuses=(201,),
+          moves_credits=True, refusals=(404, 409, 422)),
+    Route("POST", f"{_USER}/grants", credits.grant, Scope.ADMIN, body=GrantBody, answer=answers.Receipt, statuses=(201,),
+          moves_credits=True, refusals=(404, 409, 422)),
+    Route("POST", "/v1/operations", credits.operations, Scope.WRITE, body=BatchBody, answer=answers.Results, refusals=(422,)),
+    Route("GET", f"{_USER}/balance", statements.balance, Scope.READ, query=BalanceQuery, answer=answers.Balance, refusals=(404,),
           customers=True),
-    Route("DELETE", f"{_FILES}/{{object}}", storage.delete, Scope.WRITE, None, False, (200,), "StorageObject", ("user",), (404,)),
-    Route("GET", f"{_USER}/storage", storage.totals, Scope.READ, None, False, (200,), "StorageTotals", (), (404,), customers=True),
-    Route("GET", "/v1/subscription-events", subscription_events.list_page, Scope.READ, None, False, (200,), "SubscriptionEventPage",
-          ("clerkUserId", *_LIST)),
-    Route("POST", "/v1/subscription-events", subscription_events.create, Scope.WRITE, SubscriptionEventBody, False, (201,),
-          "SubscriptionEvent"),
-    Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, None, False, (200,), "Report",
-          ("format", "since", "until", "operation", "limit"), (404, 422)),
-    Route("POST", "/v1/webhooks/clerk", webhooks.clerk, PUBLIC, schema="WebhookTaken", refusals=(401, 408, 413, 415, 503)),
-    Route("POST", "/v1/webhooks/asaas", webhooks.asaas, PUBLIC, schema="WebhookTaken", refusals=(401, 408, 413, 415, 503)),
-    Route("GET", "/health", operating.health, PUBLIC, schema="Health", answers=(200, 500)),
-    Route("GET", "/livez", operating.livez, PUBLIC, schema="Health"),
-    Route("GET", "/readyz", operating.readyz, PUBLIC, schema="Readiness", answers=(200, 503)),
-    Route("GET", "/metrics", operating.metrics, PUBLIC, schema="Text"),
-    Route("GET", "/openapi.json", operating.openapi, PUBLIC, schema="Any"),
-    Route("GET", "/docs", docs.page, PUBLIC, schema="Page"),
-    Route("GET", "/docs/page.css", docs.style, PUBLIC, schema="Page"),
-    Route("GET", "/docs/page.js", docs.script, PUBLIC, schema="Page"),
+    Route("GET", f"{_USER}/usage", statements.usage, Scope.READ, query=UsageQuery,
+          answer=Page[answers.Usage], refusals=(404, 422), customers=True),
+    Route("GET", f"{_USER}/statement", statements.statement, Scope.READ, query=StatementQuery,
+          answer=Page[answers.Entry], refusals=(404,), customers=True),
+    Route("GET", _ENTRY, statements.entry, Scope.READ, answer=answers.EntryInFull, refusals=(404,)),
+    Route("GET", f"{_ENTRY}/proof", proofs.proof, Scope.READ, answer=answers.Proof, refusals=(404, 409)),
+    Route("POST", "/v1/users", users.upsert, Scope.WRITE, body=UserBody, answer=answers.User, statuses=(200, 201),
+          refusals=(409, 422)),
+    Route("GET", "/v1/users", users.list_page, Scope.READ, query=UsersQuery, answer=Page[answers.User]),
+    Route("GET", _USER, users.read, Scope.READ, answer=answers.User, refusals=(404,)),
+    Route("PATCH", _USER, users.change, Scope.WRITE, body=UserChange, answer=answers.User, refusals=(404, 409, 422)),
+    Route("GET", _PLANS, plans.list_page, Scope.READ, query=PlansQuery, answer=Page[answers.Plan]),
+    Route("POST", _PLANS, plans.create, Scope.ADMIN, body=PlanBody, answer=answers.Plan, statuses=(201,), refusals=(409,)),
+    Route("GET", _PLAN, plans.read, Scope.READ, answer=answers.Plan, refusals=(404,)),
+    Route("PATCH", _PLAN, plans.change, Scope.ADMIN, body=PlanChange, answer=answers.Plan, refusals=(404, 409)),
+    Route("GET", _FEATURES, features.list_page, Scope.READ, query=FeaturesQuery, answer=Page[answers.Feature]),
+    Route("POST", _FEATURES, features.create, Scope.WRITE, body=FeatureBody, answer=answers.Feature, statuses=(201,)),
+    Route("GET", _FEATURE, features.read, Scope.READ, answer=answers.Feature, refusals=(404,)),
+    Route("PATCH", _FEATURE, features.change, Scope.WRITE, body=FeatureChange, answer=answers.Feature, refusals=(404,)),
+    Route("DELETE", _FEATURE, features.delete, Scope.WRITE, answer=answers.Feature, refusals=(404,)),
+    Route("GET", "/v1/admin/settings", admin.read, Scope.READ, answer=answers.AdminSettings),
+    Route("PATCH", "/v1/admin/settings", admin.change, Scope.ADMIN, body=SettingsChange, answer=answers.AdminSettings),
+    Route("POST", _FILES, storage.track, Scope.WRITE, body=StorageBody, answer=answers.StorageObject, statuses=(201,),
+          refusals=(404,)),
+    Route("GET", _FILES, storage.list_page, Scope.READ, query=FilesQuery, answer=Page[answers.StorageObject],
+          refusals=(404,), customers=True),
+    Route("GET", f"{_FILES}/purgeable", storage.purgeable, Scope.ADMIN, query=PurgeableQuery,
+          answer=Page[answers.StorageObject]),
+    Route("GET", _FILE, storage.read, Scope.READ, query=OwnerQuery, answer=answers.StorageObject, refusals=(404,), customers=True),
+    Route("DELETE", _FILE, storage.delete, Scope.WRITE, query=OwnerQuery, answer=answers.StorageObject, refusals=(404,)),
+    Route("GET", f"{_USER}/storage", storage.totals, Scope.READ, answer=answers.StorageTotals, refusals=(404,), customers=True),
+    Route("GET", _EVENTS, subscription_events.list_page, Scope.READ, query=SubscriptionEventsQuery,
+          answer=Page[answers.SubscriptionEvent]),
+    Route("POST", _EVENTS, subscription_events.create, Scope.WRITE, body=SubscriptionEventBody, answer=answers.SubscriptionEvent,
+          statuses=(201,)),
+    Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, query=ReportQuery,
+          answer=answers.Report, media=tuple(TYPES.values()), refusals=(404, 422)),
+    Route("POST", "/v1/webhooks/clerk", webhooks.clerk, PUBLIC, answer=answers.WebhookTaken, refusals=_HOOK),
+    Route("POST", "/v1/webhooks/asaas", webhooks.asaas, PUBLIC, answer=answers.WebhookTaken, refusals=_HOOK),
+    Route("GET", "/v1/webhook-deliveries", webhook_deliveries.list_page, Scope.ADMIN, query=DeliveriesQuery,
+          answer=Page[answers.WebhookDelivery]),
+    Route("GET", "/health", probes.health, PUBLIC, answer=answers.Health, statuses=(200, 500)),
+    Route("GET", "/livez", probes.livez, PUBLIC, answer=answers.Health),
+    Route("GET", "/readyz", probes.readyz, PUBLIC, answer=answers.Readiness, statuses=(200, 503)),
+    Route("GET", "/metrics", probes.metrics, PUBLIC, answer=str, media=("text/plain",)),
+    Route("GET", "/openapi.json", probes.openapi, PUBLIC, answer=dict[str, Any]),
+    Route("GET", "/docs", pages.page, PUBLIC, answer=str, media=("text/*",)),
+    Route("GET", "/docs/errors", pages.errors, PUBLIC, answer=str, media=("text/*",)),
+    Route("GET", "/docs/page.css", pages.style, PUBLIC, answer=str, media=("text/*",)),
+    Route("GET", "/docs/page.js", pages.script, PUBLIC, answer=str, media=("text/*",)),
 )  # fmt: skip
+ROUTES: tuple[Route[Any], ...] = _TABLE
+"""The table, whose lines the type checker has looked at one by one."""

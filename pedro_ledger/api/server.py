@@ -108,7 +108,7 @@ class RequestHandler:
             log.info("request", method=method, route=template, status=response.status)
         return response
 
-    async def _caller(self, request: Request, route: Route, scope: Scope) -> Caller:
+    async def _caller(self, request: Request, route: Route[Any], scope: Scope) -> Caller:
         """Who asks, once it is sure that they may. Raises the problems 401, 403, and 404 for what is another customer's."""
         context = self._context
         try:
@@ -117,7 +117,7 @@ class RequestHandler:
             if context.customers is None or not looks_like_a_token(token := bearer(request)):
                 raise
             caller = await context.customers.authenticate(token)
-            await only_their_own(request, route, caller, context)
+            await only_their_own(request, caller, context, for_customers=route.customers)
         else:
             caller.enter(scope, by_workspace=route.by_workspace)
         return caller

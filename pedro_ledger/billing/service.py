@@ -1,11 +1,11 @@
 """Takes deliveries to their end: genuine, applied once, and the plan's credits with the user."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from time import time
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -14,16 +14,18 @@ from pedro_ledger.billing import asaas, clerk
 from pedro_ledger.billing.signatures import NotGenuine, verify_svix, verify_token
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.ledger.billing import UNREADABLE, Delivery, UserUpserted
-from pedro_ledger.ledger.errors import LedgerError, Unavailable
+from pedro_ledger.ledger.errors import LedgerError, Refusal, Unavailable
 from pedro_ledger.ledger.operations import Grant, Recovery
-from pedro_ledger.store.billing.inbox import DeliveryResult, State, WebhookStore
-from pedro_ledger.store.billing.periods import Period, PlanPeriods, Step
+from pedro_ledger.store.billing.deliveries import DeliveryDesk, SetAside
+from pedro_ledger.store.billing.inbox import NOT_FINISHED, DeliveryResult, PendingDelivery, WebhookStore
+from pedro_ledger.store.billing.periods import Obstacle, Period, PlanPeriods, Step
 
-RETRY_INTERVAL_S = 5.0
-PURGE_INTERVAL_S = 600.0
 PAGE = 100
+AT_ONCE = 4
+"""Deliveries or periods that a tick works on at a time: one that waits for a lock does not hold up the rest, nor empty the pool."""
 STEPS_MAX = 4
-"""Of one period in one go; more are left to the next turn."""
+"""Of one period in one go; more are left to the next tick."""
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -32,11 +34,12 @@ class NotConfigured(Exception):
 
 
 class Webhooks:
-    """`take_…` for each provider; `run` finishes what an interruption or an unknown user or plan left over."""
+    """`take_…` for each provider; `tick` tries again what waits: for a user, a plan, the ledger or the database."""
 
     def __init__(
         self,
         store: WebhookStore,
+        deliveries: DeliveryDesk,
         periods: PlanPeriods,
         engine: Engine,
         *,
@@ -44,14 +47,20 @@ class Webhooks:
         asaas_tokens: tuple[bytes, ...],
         kept_days: int,
         on_answer: Callable[[str, str], None],
+        on_count: Callable[[SetAside], None],
+        plans: Callable[[], object],
     ) -> None:
         self._store = store
+        self.deliveries = deliveries
         self._periods = periods
         self._engine = engine
         self._clerk_secrets = clerk_secrets
         self._asaas_tokens = asaas_tokens
         self._kept_days = kept_days
         self._on_answer = on_answer
+        self._on_count = on_count
+        self._plans = plans
+        self._plans_hastened: object = None
 
     def check_asaas(self, token: str) -> None:
         """Raises `NotGenuine` for a wrong token, before anything else of the request is looked at; `NotConfigured`."""
@@ -72,29 +81,41 @@ class Webhooks:
         )
         return await self._take(_read(clerk.PROVIDER, event_id, body, datetime.now(UTC)))
 
-    async def run(self) -> None:
-        """Finish what was left over, and forget what is too old, until cancelled."""
-        purge_at = 0.0
-        while True:
-            try:
-                await self.turn()
-                if asyncio.get_running_loop().time() >= purge_at:
-                    await self.purge()
-                    purge_at = asyncio.get_running_loop().time() + PURGE_INTERVAL_S
-            except Unavailable as error:
-                log.warning("webhooks_not_finished", reason=error.facts.get("reason"))
-            await asyncio.sleep(RETRY_INTERVAL_S)
+    async def tick_purge(self) -> None:
+        """Purge once."""
+        await self.purge()
 
     async def purge(self) -> int:
         """Forget deliveries that nobody repeats any more. Returns how many. Raises `Unavailable`."""
         return await self._store.purge(self._kept_days)
 
-    async def turn(self) -> None:
-        """Try once more what waits for a user, a plan or the ledger, as far as it is due. Raises `Unavailable`."""
-        for waiting in await self._store.due(PAGE):
-            await self._apply(_read(waiting.provider, waiting.event_id, waiting.payload.encode(), waiting.received_at))
-        for period in await self._periods.owed(None, PAGE):
-            await self._settle(period)
+    async def tick(self) -> None:
+        """Try once more what waits, as far as it is due, each on its own; then count what waits on. Raises `Unavailable`."""
+        plans = self._plans()
+        if plans != self._plans_hastened:
+            await self._periods.hasten()
+            self._plans_hastened = plans
+        await self._each(self._settle, await self._periods.claim(PAGE))
+        await self._each(self._retry, await self._store.claim(PAGE))
+        self._on_count(await self.deliveries.count())
+
+    async def _each(self, work: Callable[[T], Awaitable[object]], items: Sequence[T]) -> None:
+        """Do something with each item, some at a time. One that fails is told, and stops no other."""
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def guarded(item: T) -> None:
+            async with slots:
+                try:
+                    await work(item)
+                except Unavailable as error:
+                    log.warning("webhook_not_finished", reason=error.facts.get("reason"))
+                except Exception:
+                    log.exception("webhook_not_finished", reason="internal_error")
+
+        await asyncio.gather(*map(guarded, items))
+
+    async def _retry(self, waiting: PendingDelivery) -> None:
+        await self._apply(_read(waiting.provider, waiting.event_id, waiting.payload.encode(), waiting.received_at))
 
     def _require(self, provider: str, check: Callable[[], None]) -> None:
         try:
@@ -106,47 +127,63 @@ class Webhooks:
     async def _take(self, delivery: Delivery) -> DeliveryResult:
         taken = await self._apply(delivery)
         if taken.is_new_user and isinstance(delivery.effect, UserUpserted):
-            await self._store.hasten(delivery.effect.clerk_id)
-            await self.turn()
+            try:
+                await self._each(self._retry, await self._store.claim(PAGE, delivery.effect.clerk_id))
+            except Unavailable as error:
+                log.warning("webhook_not_finished", event_id=delivery.event_id, reason=error.facts.get("reason"))
         self._on_answer(delivery.provider, "repeat" if taken.is_repeat else taken.state.value)
-        told = log.warning if taken.state is State.REJECTED else log.info
+        told = log.warning if taken.obstacle is not None else log.info
         told(
             "webhook_taken", provider=delivery.provider, event_id=delivery.event_id, event_type=delivery.event_type,
-            state=taken.state.value, is_repeat=taken.is_repeat,
+            state=taken.state.value, reason=taken.obstacle and taken.obstacle.reason, is_repeat=taken.is_repeat,
         )  # fmt: skip
         return taken
 
     async def _apply(self, delivery: Delivery) -> DeliveryResult:
+        """Take a delivery, then move the credits of the periods that it tells of. Raises `Unavailable` where it could not be noted."""
         taken = await self._store.take(delivery)
-        if taken.user_id is not None:
-            try:
-                for period in await self._periods.owed(taken.user_id, PAGE):
-                    await self._settle(period)
-            except Unavailable as error:
-                # What is owed is noted with the delivery: a later turn finishes it, so it need not be sent again.
-                log.warning("webhook_not_finished", event_id=delivery.event_id, reason=error.facts.get("reason"))
-        return taken
+        if not taken.owed:
+            return taken
+        obstacle = None
+        for period in taken.owed:
+            obstacle = await self._settle(period) or obstacle
+        try:
+            return await self._store.finish(delivery, taken, obstacle)
+        except Unavailable as error:
+            # It is noted, and what is owed with it: a later tick finishes it, so it need not be sent again.
+            log.warning("webhook_not_finished", event_id=delivery.event_id, reason=error.facts.get("reason"))
+            return taken
 
-    async def _settle(self, period: Period) -> None:
-        """Bring the ledger to what a period's news demand. What fails is left to a later turn: it is noted as owed."""
-        for _ in range(STEPS_MAX):
-            step = await self._periods.prepare(period)
-            if step is None:
-                log.warning("plan_not_found", **period._asdict())
-                return
-            seq, credits = None, 0
-            if step.credits:
-                try:
-                    answer = await self._engine.submit(period.user_id, _operation(period, step))
-                    if answer.receipt is None:
-                        assert answer.error is not None, "an answer has a receipt or an error"
-                        raise answer.error
-                except LedgerError as error:
-                    log.error("plan_credits_not_moved", code=error.code, detail=error.detail, **period._asdict())
-                    return
-                seq, credits = answer.receipt.seq, answer.receipt.credits
-            if not await self._periods.mark(period, step, seq, credits):
-                return
+    async def _settle(self, period: Period) -> Obstacle | None:
+        """Bring the ledger to what a period's news demand. Returns what is in the way; then it stays owed, and a later tick tries again."""
+        try:
+            for _ in range(STEPS_MAX):
+                step = await self._periods.prepare(period)
+                if isinstance(step, Obstacle):
+                    log.warning("plan_credits_not_moved", reason=step.reason, detail=step.detail, **period._asdict())
+                    return step
+                if step is None or not await self._move(period, step):
+                    return None
+        except LedgerError as error:
+            log.error("plan_credits_not_moved", reason=error.code, detail=error.detail, **period._asdict())
+            return Obstacle(error.code, error.detail)
+        except Exception as error:
+            log.exception("plan_credits_not_moved", reason="internal_error", **period._asdict())
+            return Obstacle("internal_error", type(error).__name__)
+        return NOT_FINISHED
+
+    async def _move(self, period: Period, step: Step) -> bool:
+        """Have the ledger make a step's entry, unless it has it. Returns whether more is owed. Raises `LedgerError`."""
+        seq, credits = step.made_seq, step.credits
+        if step.credits and seq is None:
+            answer = await self._engine.submit(period.user_id, _operation(period, step))
+            if answer.receipt is None:
+                assert answer.error is not None, "an answer has a receipt or an error"
+                trouble = Obstacle(answer.error.code, answer.error.detail)
+                await self._periods.note_trouble(period, step, trouble, is_refused=isinstance(answer.error, Refusal))
+                raise answer.error
+            seq, credits = answer.receipt.seq, answer.receipt.credits
+        return await self._periods.mark(period, step, seq, credits)
 
 
 def _operation(period: Period, step: Step) -> Grant | Recovery:
@@ -156,7 +193,7 @@ def _operation(period: Period, step: Step) -> Grant | Recovery:
     }  # fmt: skip
     kind = Grant if step.gives else Recovery
     return kind(
-        f"§plan:{period.provider}:{period.subscription}:{period.period}:{step.no}",
+        step.key,
         f"webhook:{period.provider}",
         step.credits,
         "plan",

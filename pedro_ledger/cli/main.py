@@ -28,6 +28,7 @@ COMMANDS: dict[str, Entry] = {
     "partition": Entry("pedro_ledger.cli.partition", "Convert the app's usage history to monthly partitions, while everybody writes."),
     "reset": Entry("pedro_ledger.cli.reset", "Empty the embedded database for good, after a typed confirmation."),
     "resync": Entry("pedro_ledger.cli.resync", "Bring users up to date from a Clerk export; nobody is removed."),
+    "webhooks": Entry("pedro_ledger.cli.webhooks", "List and retry webhooks that could not be applied."),
     "checkpoint": Entry("pedro_ledger.cli.checkpoint", "Seal every account under one signed root, kept outside the database too."),
     "verify-proof": Entry("pedro_ledger.cli.verify_proof", "Check offline that an entry is sealed by a signed checkpoint."),
     "replay": Entry("pedro_ledger.tools.replay.command", "Replay a usage trace against a running daemon over HTTP, and check its books."),

@@ -21,19 +21,24 @@ from pedro_ledger.api.context import AppTables, Context
 from pedro_ledger.api.http.listener import Listener
 from pedro_ledger.api.http.rate_limits import rate_limits
 from pedro_ledger.api.openapi import describe
+from pedro_ledger.api.readiness import Readiness
 from pedro_ledger.api.server import make_server
 from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.daemon.checkpoints import make_sealer
 from pedro_ledger.daemon.databases import Databases, open_databases, open_reader
 from pedro_ledger.daemon.initial_key import api_key_of
+from pedro_ledger.daemon.looper import Looper
 from pedro_ledger.daemon.webhook_secrets import WebhookSecrets, webhook_secrets
 from pedro_ledger.engine.engine import Engine, EngineLimits
+from pedro_ledger.engine.sweeper import SWEEP_EVERY_S
 from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.health import DatabaseHealth
+from pedro_ledger.postgres.replica import CHECK_INTERVAL_S
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.app.price_refresher import PriceRefresher
 from pedro_ledger.store.app.users import UserStore
+from pedro_ledger.store.billing.deliveries import DeliveryDesk
 from pedro_ledger.store.billing.inbox import WebhookStore
 from pedro_ledger.store.billing.periods import PlanPeriods
 from pedro_ledger.store.journal.accounts import AccountReader
@@ -53,6 +58,11 @@ from pedro_ledger.telemetry.metrics import Metrics
 log = structlog.get_logger(__name__)
 OTHER_FILES = 256
 """Files that are open beside callers' connections: the database's, the log, the loop's own."""
+NOTE_USE_EVERY_S = 60.0
+"""The last use of a key is written this often, and when the daemon ends; never by a request."""
+RETRY_WEBHOOKS_EVERY_S = 2.0
+PURGE_EVERY_S = 600.0
+KEEP_PARTITIONS_EVERY_S = 3600.0
 
 
 class ListenError(OperatorError):
@@ -128,7 +138,7 @@ class Daemon:
                 await require_app_role(databases.primary)
             key, key_file = api_key_of(self._settings, make=databases.is_embedded)
             context = await self._build(databases, key, stack)
-            for missing in await context.missing():
+            for missing in await context.readiness.missing():
                 log.error("not_ready", missing=missing)
             address = await self._listen(context, stack)
             log.info("serving", address=address, version=__version__, database=databases.primary.url.label)
@@ -148,26 +158,40 @@ class Daemon:
             wall_clock_ms,
             limits_of(settings),
         )
-        catalog = PriceRefresher(databases.primary, engine.reprice, refresh_s=settings.prices_refresh_s)
+        catalog = PriceRefresher(databases.primary, engine.reprice)
         await catalog.refresh()
         purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
         partitions = PartitionKeeper(databases.direct)
         keys = KeyRing.of_one(key, "initial") if key else KeyRing({})
-        watch = KeyRefresher(keys, KeyStore(databases.primary), refresh_s=settings.keys_refresh_s)
+        watch = KeyRefresher(keys, KeyStore(databases.primary))
         await watch.refresh()
         stack.push_async_callback(watch.close)
         engine.start()
         reader = await open_reader(databases, settings, stack, metrics)
         worker = RollupWorker(databases.primary, interval_s=settings.rollup_interval_s, on_step=metrics.rolled_up)
-        webhooks = make_webhooks(databases.primary, engine, settings, self._webhook_secrets, metrics)
-        sealing = (
-            [make_sealer(settings, databases.direct, metrics.checkpoint).run] if settings.checkpoint_every_s else []
+        webhooks = make_webhooks(
+            databases.primary, engine, settings, self._webhook_secrets, metrics, lambda: catalog.plans_seen
         )
-        working = (catalog.run, purger.run, watch.run, worker.run, reader.run, partitions.run, webhooks.run)
-        for run in (*working, *sealing):
-            task = asyncio.create_task(run(), name=run.__qualname__)
-            stack.push_async_callback(_cancel, task)
+        loops = [
+            Looper("deadlines", engine.sweeper.tick, SWEEP_EVERY_S, metrics, is_vital=True),
+            Looper("keys", watch.refresh, settings.keys_refresh_s, metrics, is_vital=True, starts_now=False),
+            Looper("prices", catalog.refresh, settings.prices_refresh_s, metrics, is_vital=True, starts_now=False),
+            Looper("key_uses", watch.note_use, NOTE_USE_EVERY_S, metrics, starts_now=False),
+            Looper("refusals", purger.tick, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
+            Looper("rollups", worker.tick, settings.rollup_interval_s, metrics),
+            Looper("partitions", partitions.tick, KEEP_PARTITIONS_EVERY_S, metrics, tick_timeout_s=600),
+            Looper("webhooks", webhooks.tick, RETRY_WEBHOOKS_EVERY_S, metrics, tick_timeout_s=300),
+            Looper("webhook_purge", webhooks.tick_purge, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
+        ]
+        if databases.replica is not None:
+            loops.append(Looper("replica", reader.tick, CHECK_INTERVAL_S, metrics, starts_now=False))
+        if every_s := settings.checkpoint_every_s:
+            sealer = make_sealer(settings, databases.direct, metrics.checkpoint)
+            loops.append(Looper("checkpoints", sealer.tick, every_s, metrics, tick_timeout_s=max(every_s, 3600)))
+        for loop in loops:
+            stack.push_async_callback(_cancel, asyncio.create_task(loop.run(), name=loop.name))
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
+        health = DatabaseHealth(databases.primary)
         return Context(
             engine=engine,
             entries=EntryReader(databases.primary, reader),
@@ -185,7 +209,8 @@ class Daemon:
             ),
             customers=customers_of(settings),
             database=databases.primary,
-            health=DatabaseHealth(databases.primary),
+            health=health,
+            readiness=Readiness(engine, health, loops),
             metrics=metrics,
             body_bytes_max=settings.body_bytes_max,
             body_timeout_s=settings.body_timeout_s,
@@ -231,17 +256,25 @@ def customers_of(settings: Settings) -> CustomerTokens | None:
 
 
 def make_webhooks(
-    database: Database, engine: Engine, settings: Settings, secrets: WebhookSecrets, metrics: Metrics
+    database: Database,
+    engine: Engine,
+    settings: Settings,
+    secrets: WebhookSecrets,
+    metrics: Metrics,
+    plans: Callable[[], object],
 ) -> Webhooks:
     """What takes the providers' events, with the secrets of the settings."""
     return Webhooks(
         WebhookStore(database, signup_credits=settings.signup_credits),
+        DeliveryDesk(database),
         PlanPeriods(database),
         engine,
         clerk_secrets=secrets.clerk,
         asaas_tokens=secrets.asaas,
         kept_days=settings.webhooks_kept_days,
         on_answer=metrics.webhook,
+        on_count=lambda found: metrics.set_aside(*found),
+        plans=plans,
     )
 
 

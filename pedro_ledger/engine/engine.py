@@ -89,9 +89,9 @@ class Engine:
         self.sweeper = Sweeper(self.registry, meter, self._monotonic, account_idle_s=limits.account_idle_s)
 
     def start(self) -> None:
-        """Start the lanes, the loader and the sweeper."""
+        """Start the lanes and the loader. The sweeper is the caller's to run: see `Sweeper`."""
         runs = [self.committer.run_lane for _ in range(self._limits.commit_lanes)]
-        for run in (*runs, self.loader.run, self.sweeper.run):
+        for run in (*runs, self.loader.run):
             task = self.loop.create_task(run(), name=run.__qualname__)
             task.add_done_callback(self._note_crash)
             self._tasks.append(task)

@@ -9,6 +9,11 @@ def time_text(time: datetime) -> str:
     return naive.isoformat(timespec="milliseconds") + "Z"
 
 
+def without_zone(time: datetime | None) -> datetime | None:
+    """A time as the app's columns have it: UTC, without zone."""
+    return time.astimezone(UTC).replace(tzinfo=None) if time is not None else None
+
+
 _last_moment: tuple[int, str] = (0, "1970-01-01T00:00:00.000Z")
 
 

@@ -46,11 +46,6 @@ class Reader:
         self._is_fresh = False
         self._reason: str | None = None
 
-    @property
-    def has_replica(self) -> bool:
-        """Whether a replica was given, fresh or not."""
-        return self._replica is not None
-
     async def fetch(self, query: str, *arguments: Any) -> Sequence[asyncpg.Record]:
         """The rows of a query that only reads. Raises `Unavailable` when no server answers."""
         if self._replica is not None:
@@ -64,16 +59,18 @@ class Reader:
         async with self._primary.acquire() as connection:
             return await connection.fetch(query, *arguments)
 
-    async def run(self) -> None:
-        """Check until cancelled."""
-        while self._replica is not None:
-            await asyncio.sleep(CHECK_INTERVAL_S)
-            await self.check()
+    async def tick(self) -> None:
+        """Check once."""
+        await self.check()
 
     async def check(self) -> float:
         """Measure how far the replica is behind, in seconds; infinite where it cannot be told. Decides who answers from now on."""
         assert self._replica is not None, "there is nothing to check without a replica"
-        lag_s, reason = await self._measure(self._replica)
+        try:
+            lag_s, reason = await self._measure(self._replica)
+        except Exception:
+            self._lost("it cannot be checked")  # what was known of it grows old
+            raise
         self._on_lag(lag_s)
         self._is_fresh = lag_s <= self._lag_max_s
         if not self._is_fresh:

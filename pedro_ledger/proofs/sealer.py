@@ -1,6 +1,5 @@
 """Making checkpoints: all accounts of one snapshot under one signed root, in the file and in the database."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -23,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Sealer:
-    """One turn is `seal`; `run` takes a turn every `every_s` seconds, on whichever replica comes first."""
+    """Seals every `every_s` seconds, on whichever replica comes first."""
 
     def __init__(
         self,
@@ -40,21 +39,19 @@ class Sealer:
         self._every_s = every_s
         self._on_turn = on_turn
 
-    async def run(self) -> None:
-        """Seal until cancelled."""
-        while True:
-            try:
-                made = await self.seal(unless_younger_s=self._every_s - EARLY_S)
-                self._on_turn("not_due" if made is None else "made")
-                if made is not None:
-                    log.info("checkpoint", number=made.number, accounts=made.accounts, root=made.root.hex())
-            except Unavailable as error:
-                self._on_turn("unavailable")
-                log.warning("checkpoint_not_made", reason=error.facts.get("reason"))
-            except OperatorError as error:
-                self._on_turn("refused")
-                log.error("checkpoint_not_made", reason=str(error))
-            await asyncio.sleep(self._every_s)
+    async def tick(self) -> None:
+        """Seal if it is time, and count what became of it. Raises what `seal` raises."""
+        try:
+            made = await self.seal(unless_younger_s=self._every_s - EARLY_S)
+        except Unavailable:
+            self._on_turn("unavailable")
+            raise
+        except OperatorError:
+            self._on_turn("refused")
+            raise
+        self._on_turn("not_due" if made is None else "made")
+        if made is not None:
+            log.info("checkpoint", number=made.number, accounts=made.accounts, root=made.root.hex())
 
     async def seal(self, *, unless_younger_s: float = 0) -> Checkpoint | None:
         """Make a checkpoint; None where another session is at it or the latest is younger than that.

@@ -1,7 +1,7 @@
 """Every metric, declared in one place. Base units; no label ever carries a user, a key or anything else without bound."""
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -14,7 +14,7 @@ from pedro_ledger import __version__
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 PROVIDERS = ("clerk", "asaas")
-WEBHOOK_OUTCOMES = ("applied", "pending", "stale", "ignored", "rejected", "repeat", "not_genuine")
+WEBHOOK_OUTCOMES = ("applied", "waiting", "stale", "ignored", "rejected", "repeat", "not_genuine")
 CHECKPOINT_OUTCOMES = ("made", "not_due", "unavailable", "refused")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,10 +59,30 @@ class Metrics:
             product(PROVIDERS, WEBHOOK_OUTCOMES),
         )
         registry.register(self._webhooks)
+        self._deliveries = Gauge(
+            "pedro_ledger_webhook_deliveries",
+            "Deliveries of webhooks that wait, or were rejected; the same at every replica.",
+            ("state",),
+            registry=registry,
+        )
+        self._periods_without_credits = self._gauge(
+            "paid_periods_without_credits",
+            "Billing periods that are paid and have brought no credits; the same at every replica.",
+        )
         self._checkpoints = Tally(
             "pedro_ledger_checkpoints", "Turns to seal the ledger.", ("outcome",), product(CHECKPOINT_OUTCOMES)
         )
         registry.register(self._checkpoints)
+        self._loop_failures = Tally("pedro_ledger_loop_failures", "Turns of a background loop that failed.", ("loop",))
+        registry.register(self._loop_failures)
+        self._loop_last_success = self._gauge(
+            "loop_last_success_seconds",
+            "When a turn of a background loop last succeeded, in Unix time; the start, until one has.",
+            ("loop",),
+        )
+        self._loop_failing = self._gauge(
+            "loop_failing_seconds", "For how long a background loop has been failing; 0 while it works.", ("loop",)
+        )
         self._decide_seconds = Histogram(
             "pedro_ledger_decide_seconds",
             "Deciding the operations of one batch.",
@@ -132,8 +152,8 @@ class Metrics:
         self.pool_idle = self._gauge("pool_idle_connections", "Idle connections of the read pool.")
         self.ready = self._gauge("ready", "1 when the daemon takes traffic.")
 
-    def _gauge(self, name: str, documentation: str) -> Gauge:
-        return Gauge(f"pedro_ledger_{name}", documentation, registry=self.registry)
+    def _gauge(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(f"pedro_ledger_{name}", documentation, labels, registry=self.registry)
 
     def render(self) -> bytes:
         """The Prometheus text format."""
@@ -153,9 +173,29 @@ class Metrics:
         """A delivery was answered: what became of it, `repeat`, or `not_genuine`."""
         self._webhooks.counts[provider, outcome] += 1
 
+    def set_aside(self, waiting: int, rejected: int, periods_without_credits: int) -> None:
+        """What of the webhooks could not be applied was counted."""
+        self._deliveries.labels("waiting").set(waiting)
+        self._deliveries.labels("rejected").set(rejected)
+        self._periods_without_credits.set(periods_without_credits)
+
     def checkpoint(self, outcome: str) -> None:
         """A turn to seal ended: `made`, `not_due`, `unavailable`, or `refused` to sign."""
         self._checkpoints.counts[outcome,] += 1
+
+    def add_loop(self, loop: str, at_s: float, failing_s: Callable[[], float]) -> None:
+        """There is a background loop of this name, since `at_s` (Unix time); `failing_s` says for how long it has been failing."""
+        self._loop_failures.counts[loop,] = 0
+        self._loop_last_success.labels(loop).set(at_s)
+        self._loop_failing.labels(loop).set_function(failing_s)
+
+    def loop_failed(self, loop: str) -> None:
+        """A turn of a background loop failed."""
+        self._loop_failures.counts[loop,] += 1
+
+    def loop_succeeded(self, loop: str, at_s: float) -> None:
+        """A turn of a background loop succeeded, at `at_s` (Unix time)."""
+        self._loop_last_success.labels(loop).set(at_s)
 
     def batch(self, units: int, operations: int, seconds: float) -> None:
         """One batch came back from the store."""

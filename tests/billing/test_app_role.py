@@ -15,7 +15,7 @@ async def test_every_effect_is_allowed_to_the_app_role(app_role_url: str, plans:
         Daemon(settings_for(app_role_url, allow_owner=False, **SETTINGS)).started() as running,
         Api.open(running) as api,
     ):
-        assert (await clerk(api, clerk_item("user_1"))).json["state"] == "pending"
+        assert (await clerk(api, clerk_item("user_1"))).json["state"] == "waiting"
         assert (await clerk(api, clerk_user("created", "user_1"))).json["state"] == "applied"
         user = (await api.get("/v1/users/clerk:user_1")).json["id"]
         await asaas(api, asaas_payment("CONFIRMED", reference="user_1|asaas_max"))

@@ -173,7 +173,9 @@ async def test_what_comes_before_its_user_waits_and_the_answer_is_200(
     hooked: Api, plans: None, connection: Connection
 ) -> None:
     event = paid()
-    assert (await asaas(hooked, event)).json == {"state": "pending", "repeated": False}
+    assert (await asaas(hooked, event)).json == {
+        "state": "waiting", "reason": "user_not_found", "repeated": False,
+    }  # fmt: skip
     assert await recorded(connection) == []
     user = await payer(hooked)
     assert await hooked.balance(user) == 1100
@@ -187,7 +189,7 @@ async def test_a_user_whom_the_app_makes_is_found_too(hooked: Api, plans: None, 
         """INSERT INTO public."User" ("id", "clerkId", "updatedAt") VALUES ('u1', 'user_1', now())"""
     )
     await connection.execute("UPDATE pedro_ledger.webhook_delivery SET next_try_at = now()")
-    await hooked.context.webhooks.turn()
+    await hooked.context.webhooks.tick()
     assert await hooked.balance("u1") == 1000
 
 
@@ -237,7 +239,7 @@ async def test_garbled_events_are_answered_200_and_harm_nothing(hooked: Api, pla
         for _ in range(2):
             reply = await asaas(hooked, event)
             assert reply.status == 200, (event, reply.body)
-            assert reply.json["state"] in {"rejected", "pending", "applied"}
+            assert reply.json["state"] in {"rejected", "waiting", "applied"}
     before = await hooked.balance(user)
     await deliver(hooked, paid(payment="pay_9"))
     assert await hooked.balance(user) == before + 1000

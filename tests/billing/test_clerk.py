@@ -136,9 +136,13 @@ async def test_fifty_deliveries_at_once_grant_once(hooked: Api, plans: None) -> 
 
 
 async def test_what_comes_before_its_user_waits_for_the_user(hooked: Api, plans: None, connection: Connection) -> None:
-    assert (await clerk(hooked, clerk_item("user_1"), "msg_early")).json == {"state": "pending", "repeated": False}
+    assert (await clerk(hooked, clerk_item("user_1"), "msg_early")).json == {
+        "state": "waiting", "reason": "user_not_found", "repeated": False,
+    }  # fmt: skip
     assert await events(connection) == [("user_1", "Pro", "active", "subscriptionItem.active", False)]
-    assert (await clerk(hooked, clerk_item("user_1"), "msg_early")).json == {"state": "pending", "repeated": True}
+    assert (await clerk(hooked, clerk_item("user_1"), "msg_early")).json == {
+        "state": "waiting", "reason": "user_not_found", "repeated": True,
+    }  # fmt: skip
     await clerk(hooked, clerk_user("created", "user_1"))
     assert await hooked.balance((await user_of(hooked))["id"]) == 1100
     assert await events(connection) == [("user_1", "Pro", "active", "subscriptionItem.active", True)]
@@ -156,7 +160,7 @@ async def test_what_comes_before_its_plan_is_granted_when_the_plan_is_there(
         """INSERT INTO public."Plan" ("id", "clerkId", "name", "credits", "updatedAt") VALUES ('p', 'cplan_pro', 'Pro', 7, now())"""
     )
     await connection.execute("UPDATE pedro_ledger.plan_period SET next_try_at = now()")
-    await hooked.context.webhooks.turn()
+    await hooked.context.webhooks.tick()
     assert await hooked.balance(user) == 107
 
 

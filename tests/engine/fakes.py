@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pedro_ledger.engine.engine import Engine, EngineLimits
+from pedro_ledger.engine.sweeper import SWEEP_EVERY_S
 from pedro_ledger.ledger.account import Account, AccountQuery, Loaded
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.ledger.operations import Deduct
@@ -79,8 +80,17 @@ def deduct(key: str, credits: int = 1) -> Deduct:
 async def engine_on(store: Store, **limits: Any) -> AsyncIterator[Engine]:
     engine = Engine(store, store, Metrics(), lambda: 1_795_000_000_000, EngineLimits(**limits))
     engine.start()
+    sweeping = asyncio.create_task(sweep(engine))
     try:
         yield engine
     finally:
         await engine.drain(5)
+        sweeping.cancel()
         assert not engine.crashed.done(), engine.crashed.result()
+
+
+async def sweep(engine: Engine) -> None:
+    """What the daemon's loop does, until cancelled; a failure is one of the test."""
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        await engine.sweeper.tick()

@@ -38,6 +38,7 @@ def test_the_wheel_installs_and_runs(tmp_path: Path) -> None:
     script = (
         "import pedro_ledger, pathlib; from pedro_ledger.store.schema.migrations import migration_files; "
         "from pedro_ledger.store.journal.commit import COMMIT_BATCH; "
+        "from pedro_ledger.api.endpoints.pages import reference; assert '## no_price' in reference('errors.md'); "
         "assert 'site-packages' in pedro_ledger.__file__; print(len(migration_files()), len(COMMIT_BATCH) > 1000)"
     )
     ran = subprocess.run([str(python), "-I", "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path)

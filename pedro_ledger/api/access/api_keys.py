@@ -44,6 +44,10 @@ class KeyRing:
         taken, self._used_at_s = self._used_at_s, {}
         return taken
 
+    def put_back(self, uses: Mapping[str, float]) -> None:
+        """What was taken could not be written: it is taken again, unless the key was used since."""
+        self._used_at_s = {**uses, **self._used_at_s}
+
     def authenticate(self, request: web.BaseRequest) -> Caller:
         """The caller of a request. Raises the problem 401 `unauthorized`."""
         if key := bearer(request):

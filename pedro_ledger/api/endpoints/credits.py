@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from aiohttp import web
 from pydantic import ValidationError
 
 from pedro_ledger.api.context import Context
@@ -10,8 +9,9 @@ from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem, problem_of
 from pedro_ledger.api.http.reading import details_text, idempotency_key, invalid_body, parse, user_ref
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response, receipt_json
+from pedro_ledger.api.http.responses import Response, json_response, receipt_json
 from pedro_ledger.api.http.scopes import Scope
+from pedro_ledger.api.schemas.answers import Receipt, Result, Results
 from pedro_ledger.api.schemas.requests import (
     BatchBody,
     BatchDeduct,
@@ -28,31 +28,31 @@ from pedro_ledger.ledger.operations import Deduct, Grant, Operation, Refund
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 
-async def deduct(request: Request, context: Context) -> web.Response:
+async def deduct(request: Request, context: Context) -> Response[Receipt]:
     """Take credits from a user."""
     key = idempotency_key(request)
     body = parse(DeductBody, await context.json(request))
     return await _submit(request, context, deduct_of(context, request.caller, key, body))
 
 
-async def refund(request: Request, context: Context) -> web.Response:
+async def refund(request: Request, context: Context) -> Response[Receipt]:
     """Give credits back to a user."""
     key = idempotency_key(request)
     body = parse(RefundBody, await context.json(request))
     return await _submit(request, context, refund_of(context, request.caller, key, body))
 
 
-async def grant(request: Request, context: Context) -> web.Response:
+async def grant(request: Request, context: Context) -> Response[Receipt]:
     """Bring credits in for a user."""
     key = idempotency_key(request)
     body = parse(GrantBody, await context.json(request))
     return await _submit(request, context, grant_of(request.caller, key, body))
 
 
-async def operations(request: Request, context: Context) -> web.Response:
+async def operations(request: Request, context: Context) -> Response[Results]:
     """Apply many operations, each with an answer of its own."""
     body = parse(BatchBody, await context.json(request))
-    results: list[Any] = [None] * len(body.operations)
+    results: dict[int, Result] = {}
     asked: list[tuple[str, Operation]] = []
     places: list[int] = []
     for place, raw in enumerate(body.operations):
@@ -66,7 +66,8 @@ async def operations(request: Request, context: Context) -> web.Response:
             results[place] = {"status": problem.status, "error": problem.body()}
     for place, answer in zip(places, await context.engine.submit_many(asked), strict=True):
         results[place] = _result(answer)
-    return json_response({"results": results})
+    found: Results = {"results": [results[place] for place in range(len(body.operations))]}
+    return json_response(found)
 
 
 def deduct_of(context: Context, caller: Caller, key: str, body: DeductBody) -> Deduct:
@@ -130,7 +131,7 @@ def batch_operation(context: Context, caller: Caller, raw: Any) -> tuple[str, Op
         raise invalid_body(error) from None
 
 
-async def _submit(request: Request, context: Context, operation: Operation) -> web.Response:
+async def _submit(request: Request, context: Context, operation: Operation) -> Response[Receipt]:
     answer = await context.engine.submit(user_ref(request), operation)
     headers = REPLAYED if answer.replayed else None
     if answer.error is not None:
@@ -142,9 +143,9 @@ async def _submit(request: Request, context: Context, operation: Operation) -> w
     return json_response(receipt_json(answer.receipt), 201, headers)
 
 
-def _result(answer: Answer) -> dict[str, Any]:
+def _result(answer: Answer) -> Result:
     if answer.receipt is not None:
-        result: dict[str, Any] = {"status": 201, "receipt": receipt_json(answer.receipt)}
+        result: Result = {"status": 201, "receipt": receipt_json(answer.receipt)}
     else:
         assert answer.error is not None, "an answer is a receipt or an error"
         problem = problem_of(answer.error)

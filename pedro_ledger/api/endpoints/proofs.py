@@ -1,13 +1,16 @@
 """Proofs of single entries, for those who do not want to believe."""
 
+from typing import cast
+
 import structlog
-from aiohttp import web
 
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.reading import query
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response
+from pedro_ledger.api.http.responses import Response, json_response
+from pedro_ledger.api.schemas import answers
+from pedro_ledger.api.schemas.queries import NoQuery
 from pedro_ledger.ledger.errors import EntryNotFound
 from pedro_ledger.ledger.evidence.checkpoints import PAGE_LEAVES
 from pedro_ledger.ledger.evidence.merkle import path_of
@@ -19,9 +22,9 @@ ENTRIES_AFTER_MAX = 10_000
 log = structlog.get_logger(__name__)
 
 
-async def proof(request: Request, context: Context) -> web.Response:
+async def proof(request: Request, context: Context) -> Response[answers.Proof]:
     """What it takes to check one entry against a signed checkpoint, without the ledger."""
-    query(request)
+    query(request, NoQuery)
     async with context.proofs.reader() as reader:
         found = await reader.entry(request.path_values["entry"])
         if found is None:
@@ -59,7 +62,7 @@ async def proof(request: Request, context: Context) -> web.Response:
         check(made, is_signed)
     except EvidenceError as error:
         raise _impossible(str(error)) from None
-    return json_response(made.json())
+    return json_response(cast(answers.Proof, made.json()))
 
 
 def _impossible(reason: str) -> Problem:

@@ -5,21 +5,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.http.paging import cursor_of, place_of, seq_of
-from pedro_ledger.api.http.problems import Problem
-from pedro_ledger.api.http.reading import invalid_query, query, query_limit, query_time, user_ref
+from pedro_ledger.api.http.paging import keyset_page
+from pedro_ledger.api.http.reading import invalid_query, query, user_ref
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response, page
+from pedro_ledger.api.http.responses import Response, json_response, page
+from pedro_ledger.api.http.rows import row_json
+from pedro_ledger.api.schemas.answers import Balance, Entry, EntryInFull, EntryRefund, Page, Usage
+from pedro_ledger.api.schemas.queries import BalanceQuery, NoQuery, StatementQuery, UsageQuery
 from pedro_ledger.ledger.errors import EntryNotFound, UserNotFound
-from pedro_ledger.ledger.times import time_text
+from pedro_ledger.ledger.times import time_text, without_zone
 
 
-async def balance(request: Request, context: Context) -> web.Response:
+async def balance(request: Request, context: Context) -> Response[Balance]:
     """Where a user stands, or stood at a moment in the past (`at`)."""
-    moment = query_time(query(request, "at"), "at")
+    moment = query(request, BalanceQuery).at
     ref = user_ref(request)
     if moment is None:
         row = await context.entries.balance(ref)
@@ -29,77 +30,67 @@ async def balance(request: Request, context: Context) -> web.Response:
         row = await context.entries.balance_at(ref, moment)
     if row is None:
         raise UserNotFound(f"There is no user {ref}.", user=ref)
-    return json_response(
-        {
-            "userId": row.user_id,
-            "creditsRemaining": row.posted,
-            "creditsHeld": row.held,
-            "creditsAvailable": row.posted - row.held,
-            "seq": row.seq,
-            "updatedAt": row.updated_at and time_text(row.updated_at),
-            "lastSyncedAt": row.last_synced_at and time_text(row.last_synced_at),
-        }
-    )
+    found: Balance = {
+        "userId": row.user_id,
+        "creditsRemaining": row.posted,
+        "creditsHeld": row.held,
+        "creditsAvailable": row.posted - row.held,
+        "seq": row.seq,
+        "updatedAt": time_text(row.updated_at) if row.updated_at is not None else None,
+        "lastSyncedAt": time_text(row.last_synced_at) if row.last_synced_at is not None else None,
+    }
+    return json_response(found)
 
 
-async def usage(request: Request, context: Context) -> web.Response:
+async def usage(request: Request, context: Context) -> Response[Page[Usage]]:
     """The app's usage rows of a user, newest first."""
-    given = query(request, "operationType", "from", "to", "limit", "cursor")
-    if "operationType" in given:
-        context.require_operation_type(given["operationType"])
-    limit = query_limit(given)
-    since, until, before = _without_zone(given, "from"), _without_zone(given, "to"), place_of(given)
+    given = query(request, UsageQuery)
+    if given.operationType is not None:
+        context.require_operation_type(given.operationType)
     rows = await context.entries.usage(
         await context.user_id(user_ref(request)),
-        operation_type=given.get("operationType"),
-        since=since,
-        until=until,
-        before=before,
-        limit=limit + 1,
+        operation_type=given.operationType,
+        since=without_zone(given.since),
+        until=without_zone(given.until),
+        before=given.cursor,
+        limit=given.limit + 1,
     )
-    more = cursor_of(rows[limit - 1]["timestamp"], rows[limit - 1]["id"]) if len(rows) > limit else None
-    return page([_usage_json(dict(row)) for row in rows[:limit]], more)
+    shown, next_cursor = keyset_page(rows, given.limit, lambda row: (row["timestamp"], row["id"]))
+    return page([usage_json(dict(row)) for row in shown], next_cursor)
 
 
-async def statement(request: Request, context: Context) -> web.Response:
+async def statement(request: Request, context: Context) -> Response[Page[Entry]]:
     """A user's entries of every kind in order of seq, each with the balance after it."""
-    given = query(request, "from", "to", "order", "limit", "cursor")
-    limit = query_limit(given)
-    if given.get("order", "asc") not in {"asc", "desc"}:
-        raise Problem(400, "invalid_query", "The query is not acceptable", "order must be asc or desc.", field="order")
-    since, until, after = query_time(given, "from"), query_time(given, "to"), seq_of(given)
+    given = query(request, StatementQuery)
     rows = await context.entries.statement(
         user_id := await context.user_id(user_ref(request)),
-        since=since,
-        until=until,
-        after_seq=after,
-        newest_first=given.get("order") == "desc",
-        limit=limit + 1,
+        since=given.since,
+        until=given.until,
+        after_seq=given.cursor,
+        newest_first=given.order == "desc",
+        limit=given.limit + 1,
     )
-    more = cursor_of(rows[limit - 1].entry["seq"]) if len(rows) > limit else None
-    return page([entry_json(user_id, row.entry, row.related_id) for row in rows[:limit]], more)
+    shown, next_cursor = keyset_page(rows, given.limit, lambda row: (row.entry["seq"],))
+    return page([entry_json(user_id, row.entry, row.related_id) for row in shown], next_cursor)
 
 
-async def entry(request: Request, context: Context) -> web.Response:
+async def entry(request: Request, context: Context) -> Response[EntryInFull]:
     """One entry with its refunds, where its price was found, and its place in the hash chain."""
-    query(request)
+    query(request, NoQuery)
     entry_id = request.path_values["entry"]
     row = await context.entries.entry(entry_id)
     if row is None:
         raise EntryNotFound("There is no such entry.")
-    return json_response(
-        entry_json(row.user_id, row.entry, row.related_id)
-        | {
-            "fingerprint": row.entry["fingerprint"][2:],
-            "previousHash": row.previous_hash or "0" * 64,
-            "refunds": [
-                each | {"timestamp": time_text(datetime.fromisoformat(each["timestamp"]))} for each in row.refunds
-            ],
-        }
-    )
+    found: EntryInFull = {
+        **entry_json(row.user_id, row.entry, row.related_id),
+        "fingerprint": row.entry["fingerprint"][2:],
+        "previousHash": row.previous_hash or "0" * 64,
+        "refunds": [row_json(EntryRefund, refund) for refund in row.refunds],
+    }
+    return json_response(found)
 
 
-def entry_json(user_id: str, row: Mapping[str, Any], related_id: str | None) -> dict[str, Any]:
+def entry_json(user_id: str, row: Mapping[str, Any], related_id: str | None) -> Entry:
     """An entry on the wire; `credits` is the signed change."""
     return {
         "id": row["id"],
@@ -121,7 +112,8 @@ def entry_json(user_id: str, row: Mapping[str, Any], related_id: str | None) -> 
     }
 
 
-def _usage_json(row: Mapping[str, Any]) -> dict[str, Any]:
+def usage_json(row: Mapping[str, Any]) -> Usage:
+    """A row of the app's usage on the wire."""
     return {
         "id": row["id"],
         "userId": row["userId"],
@@ -131,8 +123,3 @@ def _usage_json(row: Mapping[str, Any]) -> dict[str, Any]:
         "details": orjson.loads(row["details"]) if row["details"] else None,
         "timestamp": time_text(row["timestamp"]),
     }
-
-
-def _without_zone(given: Mapping[str, str], name: str) -> datetime | None:
-    moment = query_time(given, name)
-    return moment.replace(tzinfo=None) if moment is not None else None

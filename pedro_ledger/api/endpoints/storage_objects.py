@@ -1,19 +1,19 @@
 """Users' files, as the app tracks them. Each call names the owner, and sees only that owner's files."""
 
-from aiohttp import web
-
-from pedro_ledger.api.app_rows import named, owner, row_response, rows_page, sent_fields
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.http.paging import place_of
-from pedro_ledger.api.http.reading import invalid_query, parse, query, query_limit, user_ref
+from pedro_ledger.api.http.reading import parse, query, sent_fields, user_ref
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response
+from pedro_ledger.api.http.responses import Response, json_response
+from pedro_ledger.api.http.rows import row_id, row_json, row_response, rows_page
+from pedro_ledger.api.ownership import owner
+from pedro_ledger.api.schemas.answers import Page, StorageObject, StorageTotals
 from pedro_ledger.api.schemas.app_requests import StorageBody
+from pedro_ledger.api.schemas.queries import FilesQuery, NoQuery, OwnerQuery, PurgeableQuery
 
 _WHAT = "storage object"
 
 
-async def track(request: Request, context: Context) -> web.Response:
+async def track(request: Request, context: Context) -> Response[StorageObject]:
     """Note a file of a user."""
     body = parse(StorageBody, await context.json(request))
     sent_fields(body)
@@ -26,40 +26,37 @@ async def track(request: Request, context: Context) -> web.Response:
         content_type=body.contentType,
         size=body.size,
     )
-    return row_response(made, "user", 201)
+    return row_response(StorageObject, made, "user", 201)
 
 
-async def list_page(request: Request, context: Context) -> web.Response:
+async def list_page(request: Request, context: Context) -> Response[Page[StorageObject]]:
     """A user's files, newest first, without the deleted."""
-    given = query(request, "user", "limit", "cursor")
-    limit = query_limit(given)
-    rows = await context.storage.list_page(await owner(request, context, given), place_of(given), limit + 1)
-    return rows_page(rows, limit, "createdAt", "id")
+    given = query(request, FilesQuery)
+    rows = await context.storage.list_page(await owner(request, context, given.user), given.cursor, given.limit + 1)
+    return rows_page(StorageObject, rows, given.limit, "createdAt", "id")
 
 
-async def read(request: Request, context: Context) -> web.Response:
+async def read(request: Request, context: Context) -> Response[StorageObject]:
     """One file of a user."""
-    user_id = await owner(request, context, query(request, "user"))
-    return row_response(await context.storage.read(user_id, named(request, _WHAT)), _WHAT)
+    user_id = await owner(request, context, query(request, OwnerQuery).user)
+    return row_response(StorageObject, await context.storage.read(user_id, row_id(request, _WHAT)), _WHAT)
 
 
-async def delete(request: Request, context: Context) -> web.Response:
+async def delete(request: Request, context: Context) -> Response[StorageObject]:
     """Mark a user's file as deleted; whoever purges it finds it in the purge list."""
-    user_id = await owner(request, context, query(request, "user"))
-    return row_response(await context.storage.delete(user_id, named(request, _WHAT)), _WHAT)
+    user_id = await owner(request, context, query(request, OwnerQuery).user)
+    return row_response(StorageObject, await context.storage.delete(user_id, row_id(request, _WHAT)), _WHAT)
 
 
-async def purgeable(request: Request, context: Context) -> web.Response:
+async def purgeable(request: Request, context: Context) -> Response[Page[StorageObject]]:
     """Files of all users that were deleted more than `deletedForDays` days ago (30 unless told), first deleted first."""
-    given = query(request, "deletedForDays", "limit", "cursor")
-    days = given.get("deletedForDays", "30")
-    if not (days.isascii() and days.isdigit() and len(days) <= 5):
-        raise invalid_query("deletedForDays", "must be a whole number of days, at most 99999")
-    limit = query_limit(given)
-    return rows_page(await context.storage.purgeable(int(days), place_of(given), limit + 1), limit, "deletedAt", "id")
+    given = query(request, PurgeableQuery)
+    rows = await context.storage.purgeable(given.deletedForDays, given.cursor, given.limit + 1)
+    return rows_page(StorageObject, rows, given.limit, "deletedAt", "id")
 
 
-async def totals(request: Request, context: Context) -> web.Response:
+async def totals(request: Request, context: Context) -> Response[StorageTotals]:
     """How many files a user has, and bytes in all; the deleted apart."""
-    query(request)
-    return json_response(await context.storage.totals(await context.user_id(user_ref(request))))
+    query(request, NoQuery)
+    totals = await context.storage.totals(await context.user_id(user_ref(request)))
+    return json_response(row_json(StorageTotals, totals))

@@ -1,22 +1,20 @@
 """The app's users."""
 
-from datetime import datetime
-from typing import Any
-
-from aiohttp import web
-
 from pedro_ledger.api.context import Context
-from pedro_ledger.api.http.paging import cursor_of, place_of
-from pedro_ledger.api.http.reading import parse, query, query_bool, query_limit, user_ref
+from pedro_ledger.api.http.paging import keyset_page
+from pedro_ledger.api.http.reading import parse, query, user_ref
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response, page
+from pedro_ledger.api.http.responses import Response, json_response, page
+from pedro_ledger.api.http.rows import row_json
+from pedro_ledger.api.schemas.answers import CreditBalance, Page, Usage, User
+from pedro_ledger.api.schemas.queries import UsersQuery
 from pedro_ledger.api.schemas.requests import UserBody, UserChange
 from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.ledger.times import time_text
 from pedro_ledger.store.app.users import UNSET, UserRow
 
 
-async def upsert(request: Request, context: Context) -> web.Response:
+async def upsert(request: Request, context: Context) -> Response[User]:
     """Make a user with the signup grant, or bring one up to date."""
     body = parse(UserBody, await context.json(request))
     sent = body.model_fields_set
@@ -30,12 +28,12 @@ async def upsert(request: Request, context: Context) -> web.Response:
     return await _answer(context, user_id, 201 if is_new else 200)
 
 
-async def read(request: Request, context: Context) -> web.Response:
+async def read(request: Request, context: Context) -> Response[User]:
     """One user with balance and newest usage."""
     return await _answer(context, await context.user_id(user_ref(request)), 200)
 
 
-async def change(request: Request, context: Context) -> web.Response:
+async def change(request: Request, context: Context) -> Response[User]:
     """Change a user's email, name or whether it is active."""
     body = parse(UserChange, await context.json(request))
     user_id = await context.user_id(user_ref(request))
@@ -49,28 +47,27 @@ async def change(request: Request, context: Context) -> web.Response:
     return await _answer(context, user_id, 200)
 
 
-async def list_page(request: Request, context: Context) -> web.Response:
+async def list_page(request: Request, context: Context) -> Response[Page[User]]:
     """Users, newest first."""
-    given = query(request, "isActive", "email", "limit", "cursor")
-    limit = query_limit(given)
+    given = query(request, UsersQuery)
     rows = await context.users.list_page(
-        is_active=query_bool(given, "isActive"),
-        email=given.get("email"),
-        before=place_of(given),
-        limit=limit + 1,
+        is_active=given.isActive,
+        email=given.email,
+        before=given.cursor,
+        limit=given.limit + 1,
     )
-    more = cursor_of(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
-    return page([user_json(row) for row in rows[:limit]], more)
+    shown, next_cursor = keyset_page(rows, given.limit, lambda row: (row.created_at, row.id))
+    return page([user_json(row) for row in shown], next_cursor)
 
 
-async def _answer(context: Context, user_id: str, status: int) -> web.Response:
+async def _answer(context: Context, user_id: str, status: int) -> Response[User]:
     row = await context.users.read(user_id)
     if row is None:
         raise UserNotFound(f"There is no user {user_id}.")
     return json_response(user_json(row), status)
 
 
-def user_json(row: UserRow) -> dict[str, Any]:
+def user_json(row: UserRow) -> User:
     """A user in the shape in which the app reads it."""
     return {
         "id": row.id,
@@ -80,12 +77,6 @@ def user_json(row: UserRow) -> dict[str, Any]:
         "isActive": row.is_active,
         "createdAt": time_text(row.created_at),
         "updatedAt": time_text(row.updated_at),
-        "creditBalance": _with_times(row.balance, "lastSyncedAt", "createdAt", "updatedAt"),
-        "usageHistory": [_with_times(usage, "timestamp") for usage in row.usage],
+        "creditBalance": row_json(CreditBalance, row.balance) if row.balance is not None else None,
+        "usageHistory": [row_json(Usage, usage) for usage in row.usage],
     }
-
-
-def _with_times(row: dict[str, Any] | None, *names: str) -> dict[str, Any] | None:
-    if row is None:
-        return None
-    return {name: time_text(datetime.fromisoformat(value)) if name in names else value for name, value in row.items()}

@@ -1,16 +1,15 @@
 """What Clerk and Asaas deliver. No key: a signature or a token proves where it comes from."""
 
-from aiohttp import web
-
 from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import json_response
+from pedro_ledger.api.http.responses import Response, json_response
+from pedro_ledger.api.schemas.answers import WebhookTaken
 from pedro_ledger.billing.service import NotConfigured, NotGenuine
 from pedro_ledger.store.billing.inbox import DeliveryResult
 
 
-async def clerk(request: Request, context: Context) -> web.Response:
+async def clerk(request: Request, context: Context) -> Response[WebhookTaken]:
     """Take an event of Clerk, signed as Svix does; each is applied once."""
     body = await context.body(request)
     sent = request.headers
@@ -23,7 +22,7 @@ async def clerk(request: Request, context: Context) -> web.Response:
     return answer(taken)
 
 
-async def asaas(request: Request, context: Context) -> web.Response:
+async def asaas(request: Request, context: Context) -> Response[WebhookTaken]:
     """Take an event of Asaas, with its access token; each is applied once, and the answer is 200 even when nothing follows."""
     try:
         context.webhooks.check_asaas(request.headers.get("asaas-access-token", ""))
@@ -32,9 +31,11 @@ async def asaas(request: Request, context: Context) -> web.Response:
     return answer(await context.webhooks.take_asaas(await context.body(request)))
 
 
-def answer(taken: DeliveryResult) -> web.Response:
-    """200, whatever became of the event: sending it again would change nothing."""
-    return json_response({"state": taken.state.value, "repeated": taken.is_repeat})
+def answer(taken: DeliveryResult) -> Response[WebhookTaken]:
+    """200, whatever became of the event: it is kept, and sending it again would change nothing."""
+    if taken.obstacle is None:
+        return json_response({"state": taken.state.value, "repeated": taken.is_repeat})
+    return json_response({"state": taken.state.value, "reason": taken.obstacle.reason, "repeated": taken.is_repeat})
 
 
 def refused(error: NotGenuine | NotConfigured) -> Problem:

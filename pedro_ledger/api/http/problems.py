@@ -2,15 +2,17 @@
 
 import math
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from aiohttp import web
 
+from pedro_ledger.api.schemas import answers
 from pedro_ledger.ledger import errors as ledger
 
 PROBLEM_TYPE = "application/problem+json"
-TYPE_PREFIX = "urn:pedro-ledger:problem:"
+TYPE_PREFIX = "/docs/errors#"
+"""Relative to the daemon that answers, as RFC 9457 allows: it serves the page itself, so the link works without any other host."""
 
 
 class Problem(Exception):
@@ -34,16 +36,16 @@ class Problem(Exception):
         self.headers = headers or {}
         self.facts = facts
 
-    def body(self) -> dict[str, Any]:
-        """The problem as JSON."""
-        return {
+    def body(self) -> answers.Problem:
+        """The problem as JSON, with the facts that help."""
+        problem: answers.Problem = {
             "type": TYPE_PREFIX + self.code,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
-            **self.facts,
         }
+        return cast(answers.Problem, problem | self.facts)
 
 
 STATUS_BY_CODE: dict[str, int] = {

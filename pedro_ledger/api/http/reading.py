@@ -3,8 +3,7 @@
 import asyncio
 import math
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import jiter
@@ -14,10 +13,12 @@ from pydantic import ValidationError
 
 from pedro_ledger.api.http.problems import Problem, body_too_large
 from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.schemas.queries import Query
 from pedro_ledger.api.schemas.requests import Body
 from pedro_ledger.ledger.errors import UserNotFound
 
 B = TypeVar("B", bound=Body)
+Q = TypeVar("Q", bound=Query)
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
@@ -88,6 +89,14 @@ def invalid_body(error: ValidationError) -> Problem:
     )
 
 
+def sent_fields(body: Body) -> dict[str, Any]:
+    """What a body names, null included. Raises the problem 422 for text that no column holds."""
+    fields = body.model_dump(include=body.model_fields_set)
+    for name, value in fields.items():
+        refuse_unstorable(value, name)
+    return fields
+
+
 def details_text(details: Mapping[str, Any] | None) -> str | None:
     """Details as the text that is hashed and kept: compact JSON with sorted keys. Raises the problem 422 for what no JSON column holds."""
     if details is None:
@@ -126,8 +135,12 @@ def user_ref(request: Request) -> str:
     return ref
 
 
-def query(request: Request, *names: str) -> dict[str, str]:
-    """The query's parameters. Raises the problem 400 `invalid_query` for one that the call does not take, or takes once."""
+def query(request: Request, model: type[Q], *, takes: Collection[str] | None = None) -> Q:
+    """The query's parameters as `model`; of these only those in `takes`, where it is given.
+
+    Raises the problem 400 `invalid_query` for one that the call does not take, or takes once, or that cannot be understood.
+    """
+    names = [name for name in model.names() if takes is None or name in takes]
     given: dict[str, str] = {}
     for name, value in request.query.items():
         if name not in names:
@@ -137,41 +150,14 @@ def query(request: Request, *names: str) -> dict[str, str]:
         if "\0" in value:
             raise invalid_query(name, "holds a NUL")
         given[name] = value
-    return given
-
-
-def query_time(given: Mapping[str, str], name: str) -> datetime | None:
-    """An RFC 3339 time with a zone. Raises the problem 400 `invalid_query`."""
-    if name not in given:
-        return None
     try:
-        moment = datetime.fromisoformat(given[name])
-        if moment.tzinfo is None:
-            raise ValueError
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise invalid_query(name, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z") from None
-
-
-def query_limit(given: Mapping[str, str]) -> int:
-    """How many items a page has: 20 unless told, at most 200. Raises the problem 400 `invalid_query`."""
-    text = given.get("limit", "20")
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= 200):
-        raise invalid_query("limit", "must be a whole number from 1 to 200")
-    return int(text)
-
-
-def query_bool(given: Mapping[str, str], name: str) -> bool | None:
-    """`true` or `false`. Raises the problem 400 `invalid_query`."""
-    match given.get(name):
-        case None:
-            return None
-        case "true":
-            return True
-        case "false":
-            return False
-        case _:
-            raise invalid_query(name, "must be true or false")
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        why = (
+            f"must be {first['ctx']['expected']}".replace("'", "") if first["type"] == "literal_error" else first["msg"]
+        )
+        raise invalid_query(str(first["loc"][0]), why) from None
 
 
 def invalid_query(name: str, why: str) -> Problem:

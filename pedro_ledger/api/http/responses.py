@@ -1,28 +1,35 @@
 """Answers as JSON: receipts, entries, users, pages. camelCase; times in RFC 3339, UTC, milliseconds."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 import orjson
 from aiohttp import web
 
+from pedro_ledger.api.schemas import answers
 from pedro_ledger.ledger.entries import Receipt
 from pedro_ledger.ledger.times import moment_text
 
 JSON_TYPE = "application/json"
+A = TypeVar("A")
 
 
-def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+class Response(web.Response, Generic[A]):
+    """A response whose body is an `A`: the type checker holds handlers to the answer that their route declares."""
+
+
+def json_response(value: A, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[A]:
     """An answer whose body is `value` as JSON."""
-    return web.Response(status=status, body=orjson.dumps(value), content_type=JSON_TYPE, headers=headers)
+    return Response(status=status, body=orjson.dumps(value), content_type=JSON_TYPE, headers=headers)
 
 
-def page(items: Sequence[Any], next_cursor: str | None) -> web.Response:
+def page(items: list[A], next_cursor: str | None) -> Response[answers.Page[A]]:
     """One page of a list."""
-    return json_response({"items": items, "nextCursor": next_cursor})
+    found: answers.Page[A] = {"items": items, "nextCursor": next_cursor}
+    return json_response(found)
 
 
-def receipt_json(receipt: Receipt) -> dict[str, Any]:
+def receipt_json(receipt: Receipt) -> answers.Receipt:
     """A receipt on the wire."""
     return {
         "entryId": receipt.entry_id,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pedro_ledger.api.schemas.queries import Time
 from pedro_ledger.api.schemas.requests import Body, UserRef
 from pedro_ledger.store.app.fields import (
     INT_MAX,
@@ -36,7 +37,7 @@ class PlanChange(PlanBody):
 class FeatureBody(Body):
     """A feature of a workspace; a key that is bound to one need not name it."""
 
-    workspaceId: ExternalId | None = None  # noqa: N815
+    workspaceId: ExternalId | None = None
     name: FullText
     description: LongText | None = None
     tags: Tags = Field([])
@@ -53,7 +54,7 @@ class FeatureChange(Body):
 class SettingsChange(Body):
     """Feature costs to merge: a number of credits sets one, null removes it."""
 
-    featureCosts: Annotated[Costs, Field(max_length=1_000)]  # noqa: N815
+    featureCosts: Annotated[Costs, Field(max_length=1_000)]
 
 
 class StorageBody(Body):
@@ -64,16 +65,16 @@ class StorageBody(Body):
     url: FullText
     pathname: FullText
     name: FullText
-    contentType: Text | None = None  # noqa: N815
+    contentType: Text | None = None
     size: Annotated[int, Field(ge=0, le=INT_MAX, description="Bytes.")]
 
 
 class SubscriptionEventBody(Body):
     """Something that happened to a subscription, now or at `occurredAt`."""
 
-    clerkUserId: ExternalId  # noqa: N815
-    planKey: Text | None = None  # noqa: N815
+    clerkUserId: ExternalId
+    planKey: Text | None = None
     status: FullText
-    eventType: FullText  # noqa: N815
-    occurredAt: Annotated[str, Field(max_length=40, description="RFC 3339.")] | None = None  # noqa: N815
+    eventType: FullText
+    occurredAt: Time | None = None
     metadata: Json | None = None

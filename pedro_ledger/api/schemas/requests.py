@@ -26,7 +26,7 @@ class Body(BaseModel):
 class DeductBody(Body):
     """Take credits for an operation; without `credits` its price is looked up."""
 
-    operationType: OperationTypeName  # noqa: N815 - the wire's own name, as below
+    operationType: OperationTypeName
     credits: Credits | None = None
     details: Details | None = None
 
@@ -34,8 +34,8 @@ class DeductBody(Body):
 class RefundBody(Body):
     """Give credits back: of an entry (all that is left, without `credits`), or of an operation type."""
 
-    entryId: EntryId | None = None  # noqa: N815
-    operationType: OperationTypeName | None = None  # noqa: N815
+    entryId: EntryId | None = None
+    operationType: OperationTypeName | None = None
     credits: Credits | None = None
     details: Details | None = None
 
@@ -73,7 +73,7 @@ class BatchDeduct(DeductBody):
 
     type: Literal["deduct"]
     user: UserRef
-    idempotencyKey: IdempotencyKey  # noqa: N815
+    idempotencyKey: IdempotencyKey
 
 
 class BatchRefund(RefundBody):
@@ -81,7 +81,7 @@ class BatchRefund(RefundBody):
 
     type: Literal["refund"]
     user: UserRef
-    idempotencyKey: IdempotencyKey  # noqa: N815
+    idempotencyKey: IdempotencyKey
 
 
 class BatchGrant(GrantBody):
@@ -89,13 +89,13 @@ class BatchGrant(GrantBody):
 
     type: Literal["grant"]
     user: UserRef
-    idempotencyKey: IdempotencyKey  # noqa: N815
+    idempotencyKey: IdempotencyKey
 
 
 class UserBody(Body):
     """A user as the app's Clerk webhook makes it."""
 
-    clerkId: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]  # noqa: N815
+    clerkId: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
     email: Email | None = None
     name: Name | None = None
 
@@ -105,4 +105,4 @@ class UserChange(Body):
 
     email: Email | None = None
     name: Name | None = None
-    isActive: bool = True  # noqa: N815
+    isActive: bool = True

@@ -17,32 +17,28 @@ log = structlog.get_logger(__name__)
 
 
 class PriceRefresher:
-    """The newest of each; a change, by the API or by the app through Prisma, is seen within `refresh_s`."""
+    """The newest of each, as of the last `refresh`."""
 
-    def __init__(self, database: Database, on_prices: Callable[[PriceBook], None], *, refresh_s: float) -> None:
+    def __init__(self, database: Database, on_prices: Callable[[PriceBook], None]) -> None:
         self._database = database
         self._on_prices = on_prices
-        self._refresh_s = refresh_s
         self._raw: tuple[object, ...] = ()
         self._reading = asyncio.Lock()
         self.operation_types: frozenset[str] = frozenset()
         self.prices = PriceBook()
-
-    async def run(self) -> None:
-        """Refresh until cancelled."""
-        while True:
-            await asyncio.sleep(self._refresh_s)
-            await self.refresh_soon()
+        self.plans_seen: str | None = None
+        """Everything that matters of the plans, as read last: whoever acts on a change of them compares."""
 
     async def refresh_soon(self) -> None:
-        """Refresh now; where the database cannot be asked, at the next turn."""
+        """Refresh now; where the database cannot be asked, the next turn does."""
         try:
             await self.refresh()
-        except Unavailable as error:
-            log.warning("prices_not_refreshed", reason=error.facts.get("reason"))
+        except Exception as error:  # whoever changed a price has changed it all the same
+            reason = error.facts.get("reason") if isinstance(error, Unavailable) else type(error).__name__
+            log.warning("prices_not_refreshed", reason=reason)
 
     async def refresh(self) -> None:
-        """Read everything once; tell of the prices when they changed. Raises `Unavailable`."""
+        """Read everything once; tell of the prices when they changed. Raises `Unavailable`, and asyncpg's errors."""
         async with self._reading:  # one at a time, so that what was read earlier never comes after what was read later
             async with self._database.acquire() as connection:
                 row = await connection.fetchrow(_SQL["read_catalog"])
@@ -50,6 +46,7 @@ class PriceRefresher:
             if tuple(row) == self._raw:
                 return
             self._raw = tuple(row)
+            self.plans_seen = row["plans"]
             self.operation_types = frozenset(row["operation_types"])
             self.prices = price_book(row["settings"], row["plans"])
             self._on_prices(self.prices)

@@ -14,15 +14,22 @@ from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.ids import new_id
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.store.app.users import make_or_update
-from pedro_ledger.store.billing.periods import find_plan, note_news
+from pedro_ledger.store.billing.periods import Obstacle, Period, find_plan, note_news
 
 _SQL = SqlFiles("billing")
 ASAAS = "asaas"
 FIRST_STATUS = "incomplete"
 """Of a subscription of which nothing else was told."""
 PURGE_PAGE = 5000
-NEVER_APPLICABLE = frozenset({"22", "23"})
-"""Classes of errors that lie in the data: it would fail again, however often it is sent."""
+WAITS_FOR_USER = Obstacle(
+    "user_not_found", "No user is known by what the event tells; it is applied when the user is made."
+)
+NOT_FINISHED = Obstacle("not_finished", "The credits of its billing period have not moved yet.")
+UNREADABLE = Obstacle("unreadable", "It is genuine, and not what the provider's documentation describes.")
+_VALUE_REFUSED = frozenset({"22", "23"})
+"""Classes of errors that lie in the event's own values: it would fail again, however often it is tried."""
+_MAY_PASS = frozenset({"23502", "23503", "23505"})
+"""Of these classes: a column that the app requires, a user who is gone, a value that another row has at this moment."""
 log = structlog.get_logger(__name__)
 
 
@@ -30,14 +37,24 @@ class State(StrEnum):
     """What became of a delivery."""
 
     APPLIED = "applied"
-    PENDING = "pending"
-    """Its user is not known yet; it is tried again."""
+    WAITING = "waiting"
+    """Something is in the way: its user or plan is not known, the ledger or the database refuses. It is tried again."""
     STALE = "stale"
     """A later event of the same user was there before it."""
     IGNORED = "ignored"
     """It concerns neither users nor credits."""
     REJECTED = "rejected"
-    """It cannot ever be applied."""
+    """It cannot be applied as it is; nothing is tried again until somebody asks for it."""
+
+    @property
+    def stored(self) -> str:
+        """As the column has it: replicas of the version before call what waits `pending`."""
+        return "pending" if self is State.WAITING else self.value
+
+    @classmethod
+    def of(cls, stored: str) -> "State":
+        """The state that a column says."""
+        return cls.WAITING if stored == "pending" else cls(stored)
 
 
 class DeliveryResult(NamedTuple):
@@ -47,10 +64,14 @@ class DeliveryResult(NamedTuple):
     user_id: str | None = None
     is_repeat: bool = False
     is_new_user: bool = False
+    obstacle: Obstacle | None = None
+    """Why it waits, or was rejected."""
+    owed: tuple[Period, ...] = ()
+    """Billing periods that it tells of, whose credits have not moved yet."""
 
 
 class PendingDelivery(NamedTuple):
-    """A delivery that waits for its user."""
+    """A delivery that waits."""
 
     provider: str
     event_id: str
@@ -66,23 +87,36 @@ class WebhookStore:
         self._signup_credits = signup_credits
 
     async def take(self, delivery: Delivery) -> DeliveryResult:
-        """Apply a delivery, unless it was taken before. Raises `Unavailable`."""
-        async with self._database.acquire() as connection:
-            try:
-                return await self._take(connection, delivery)
-            except asyncpg.UniqueViolationError as error:
-                # The app or another replica made the same user at this moment; a repeat finds the user there.
-                raise Unavailable("The event crossed with another change. Send it again.", reason="crossed") from error
-            except asyncpg.PostgresError as error:
-                if (error.sqlstate or "")[:2] not in NEVER_APPLICABLE:
-                    raise
-                log.exception("webhook_rejected", provider=delivery.provider, event_id=delivery.event_id)
-        await self.reject(delivery)
-        return DeliveryResult(State.REJECTED)
+        """Apply a delivery, unless it was taken before; one that fails is set aside with the reason.
+
+        Raises `Unavailable` where not even that can be noted.
+        """
+        try:
+            async with self._database.acquire() as connection:
+                try:
+                    return await self._take(connection, delivery)
+                except asyncpg.UniqueViolationError:
+                    # The app or another replica made the same user at this moment: now it is there.
+                    return await self._take(connection, delivery)
+        except Unavailable as error:
+            return await self.set_aside(delivery, State.WAITING, _database_error(error.__cause__ or error), error)
+        except asyncpg.PostgresError as error:
+            sqlstate = error.sqlstate or ""
+            lies_in_value = sqlstate[:2] in _VALUE_REFUSED and sqlstate not in _MAY_PASS
+            obstacle = _database_error(error)
+            if lies_in_value:
+                return await self.set_aside(delivery, State.REJECTED, obstacle._replace(reason="value_refused"), error)
+            return await self.set_aside(delivery, State.WAITING, obstacle, error)
+        except Exception as error:
+            log.exception("webhook_failed", provider=delivery.provider, event_id=delivery.event_id)
+            return await self.set_aside(
+                delivery, State.WAITING, Obstacle("internal_error", type(error).__name__), error
+            )
 
     async def _take(self, connection: Connection, delivery: Delivery) -> DeliveryResult:
         key = (delivery.provider, delivery.event_id)
         async with connection.transaction():
+            await connection.execute(_SQL["bound_locks"])
             if delivery.subject is not None:
                 await lock_subject(connection, delivery.provider, delivery.subject)
             is_new = await connection.fetchval(
@@ -91,36 +125,62 @@ class WebhookStore:
             record_id = None
             if is_new is None:
                 row = await connection.fetchrow(_SQL["read_delivery"], *key)
-                if row is None or row["state"] != State.PENDING:
+                if row is None:
+                    return DeliveryResult(State.IGNORED, is_repeat=True)  # purged at this moment
+                if State.of(row["state"]) is not State.WAITING:
                     return DeliveryResult(
-                        State(row["state"]) if row else State.IGNORED, row["user_id"] if row else None, is_repeat=True
+                        State.of(row["state"]), row["user_id"], is_repeat=True, obstacle=_obstacle(row)
                     )
                 record_id = row["record_id"]
             taken, record_id = await self._apply(connection, delivery, record_id)
-            payload = orjson.dumps(delivery.payload).decode() if taken.state is State.PENDING else None
+            is_done = taken.state not in {State.WAITING, State.REJECTED}
             await connection.execute(
-                _SQL["settle_delivery"], *key, taken.state.value, taken.user_id, record_id, payload
-            )
+                _SQL["settle_delivery"], *key, taken.state.stored, taken.user_id, record_id,
+                None if is_done else _payload(delivery), *(taken.obstacle or (None, None)),
+            )  # fmt: skip
         return taken._replace(is_repeat=is_new is None)
 
-    async def reject(self, delivery: Delivery) -> None:
-        """Note a delivery that cannot ever be applied. Raises `Unavailable`."""
+    async def set_aside(
+        self, delivery: Delivery, state: State, obstacle: Obstacle, error: BaseException
+    ) -> DeliveryResult:
+        """Note a delivery that could not be applied now, or ever. Raises `Unavailable`."""
+        payload = _payload(delivery)
+        if payload is None and state is State.WAITING:
+            raise Unavailable("The event cannot be taken now. Send it again.", reason=obstacle.reason) from error
+        log.warning(
+            "webhook_set_aside", provider=delivery.provider, event_id=delivery.event_id, state=state.value,
+            reason=obstacle.reason, error=type(error).__name__,
+        )  # fmt: skip
         key = (delivery.provider, delivery.event_id)
         async with self._database.acquire() as connection, connection.transaction():
-            await connection.fetchval(
-                _SQL["take_delivery"], *key, delivery.event_type, delivery.subject, delivery.occurred_at
-            )
-            await connection.execute(_SQL["settle_delivery"], *key, State.REJECTED.value, None, None, None)
+            await connection.execute(_SQL["bound_locks"])
+            noted = await connection.fetchrow(
+                _SQL["set_aside"], *key, delivery.event_type, delivery.subject, delivery.occurred_at,
+                state.stored, *obstacle, payload,
+            )  # fmt: skip
+            if noted is not None:
+                return DeliveryResult(state, noted["user_id"], is_repeat=noted["is_repeat"], obstacle=obstacle)
+            row = await connection.fetchrow(_SQL["read_delivery"], *key)
+        if row is None:
+            return DeliveryResult(State.IGNORED, is_repeat=True)
+        return DeliveryResult(State.of(row["state"]), row["user_id"], is_repeat=True, obstacle=_obstacle(row))
 
-    async def due(self, limit: int) -> list[PendingDelivery]:
-        """Deliveries whose user may be known by now; each is put off in case not. Raises `Unavailable`."""
+    async def finish(self, delivery: Delivery, taken: DeliveryResult, obstacle: Obstacle | None) -> DeliveryResult:
+        """Note whether the credits of a delivery's periods have moved, or what is in the way. Raises `Unavailable`."""
+        key = (delivery.provider, delivery.event_id)
+        state = State.APPLIED if obstacle is None else State.WAITING
         async with self._database.acquire() as connection:
-            return [PendingDelivery(*row) for row in await connection.fetch(_SQL["list_pending"], limit)]
+            row = await connection.fetchrow(_SQL["finish_delivery"], *key, state.stored, *(obstacle or (None, None)))
+            if row is None:  # a repeat of it was faster
+                row = await connection.fetchrow(_SQL["read_delivery"], *key)
+        if row is None:
+            return taken
+        return taken._replace(state=State.of(row["state"]), obstacle=_obstacle(row), owed=())
 
-    async def hasten(self, clerk_id: str) -> None:
-        """A user has become known: what waits for one by that name is due now. Raises `Unavailable`."""
+    async def claim(self, limit: int, about: str | None = None) -> list[PendingDelivery]:
+        """Deliveries that wait and are due, or that name `about`; each is put off in case it must wait on. Raises `Unavailable`."""
         async with self._database.acquire() as connection:
-            await connection.execute(_SQL["hasten_pending"], clerk_id)
+            return [PendingDelivery(*row) for row in await connection.fetch(_SQL["claim_deliveries"], limit, about)]
 
     async def purge(self, kept_days: int) -> int:
         """Forget what is too old to be delivered again, a page at a time. Returns how many. Raises `Unavailable`."""
@@ -129,8 +189,13 @@ class WebhookStore:
             async with self._database.acquire() as connection:
                 rows = await connection.fetch(_SQL["purge_deliveries"], kept_days, PURGE_PAGE)
             for row in rows:
-                if row["state"] == State.PENDING:
-                    log.error("webhook_user_never_came", provider=row["provider"], event_id=row["event_id"])
+                if State.of(row["state"]) is State.WAITING:
+                    log.error(
+                        "webhook_never_applied",
+                        provider=row["provider"],
+                        event_id=row["event_id"],
+                        reason=row["reason"],
+                    )
             purged += len(rows)
             if len(rows) < PURGE_PAGE:
                 return purged
@@ -148,8 +213,9 @@ class WebhookStore:
                 return DeliveryResult(State.IGNORED if user_id is None else State.APPLIED, user_id), None
             case Billing() as billing:
                 return await _bill(connection, delivery, billing, record_id)
-        is_readable = delivery.effect.is_readable
-        return DeliveryResult(State.IGNORED if is_readable else State.REJECTED), None
+        if delivery.effect.is_readable:
+            return DeliveryResult(State.IGNORED), None
+        return DeliveryResult(State.REJECTED, obstacle=UNREADABLE), None
 
     async def _user_seen(self, connection: Connection, delivery: Delivery, seen: UserUpserted) -> DeliveryResult:
         if await knows_later(connection, delivery.subject, delivery.occurred_at, delivery.event_id):
@@ -199,7 +265,9 @@ async def _bill(
         billing.customer if is_asaas else None,
     )
     if payer is None and is_asaas:
-        return DeliveryResult(State.PENDING), None  # a record needs the Clerk id, which Asaas does not know
+        return DeliveryResult(
+            State.WAITING, obstacle=WAITS_FOR_USER
+        ), None  # a record needs the Clerk id, which Asaas does not know
     plan_keys, status = billing.plan, billing.status
     if payer is not None and is_asaas:
         plan_keys, status = await _follow_subscription(connection, payer["id"], delivery, billing)
@@ -218,10 +286,15 @@ async def _bill(
             orjson.dumps(delivery.payload).decode(),
         )
     if payer is None:
-        return DeliveryResult(State.PENDING), record_id
+        return DeliveryResult(State.WAITING, obstacle=WAITS_FOR_USER), record_id
+    owed: list[Period] = []
     for period in billing.periods:
         keys = tuple(dict.fromkeys((*period.plan, *plan_keys)))
-        await note_news(connection, payer["id"], delivery.provider, period, keys, delivery.occurred_at)
+        noted = await note_news(connection, payer["id"], delivery.provider, period, keys, delivery.occurred_at)
+        if noted is not None:
+            owed.append(noted)
+    if owed:
+        return DeliveryResult(State.WAITING, payer["id"], obstacle=NOT_FINISHED, owed=tuple(owed)), record_id
     return DeliveryResult(State.APPLIED, payer["id"]), record_id
 
 
@@ -238,3 +311,19 @@ async def _follow_subscription(
         user_id, billing.subscription, billing.customer, keys, status, delivery.occurred_at,
     )  # fmt: skip
     return keys, status
+
+
+def _payload(delivery: Delivery) -> str | None:
+    """The event as it is kept while it is not applied; None where it is no JSON."""
+    return None if delivery.payload is None else orjson.dumps(delivery.payload).decode()
+
+
+def _obstacle(row: Any) -> Obstacle | None:
+    return None if row["reason"] is None else Obstacle(row["reason"], row["detail"])
+
+
+def _database_error(error: BaseException) -> Obstacle:
+    """What the server said, without the row that it complains of."""
+    if isinstance(error, asyncpg.PostgresError):
+        return Obstacle("database_error", f"{error.sqlstate}: {error.args[0] if error.args else type(error).__name__}")
+    return Obstacle("database_error", type(error).__name__)

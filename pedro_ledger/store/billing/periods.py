@@ -25,13 +25,23 @@ class Step(NamedTuple):
     """The next entry that the ledger should have for a period; asked for again, it is the same."""
 
     no: int
+    key: str
     credits: int
     plan_id: str | None
+    made_seq: int | None
+    """Of the entry, where the ledger has it already; `credits` are those of the entry then."""
 
     @property
     def gives(self) -> bool:
         """Whether credits come in; else what is left of them is taken back."""
         return self.no % 2 == 0
+
+
+class Obstacle(NamedTuple):
+    """Why something waits: a stable code, and the same for people."""
+
+    reason: str
+    detail: str | None = None
 
 
 async def find_plan(connection: Connection, keys: Sequence[str], provider: str) -> Row | None:
@@ -42,37 +52,79 @@ async def find_plan(connection: Connection, keys: Sequence[str], provider: str) 
 
 async def note_news(
     connection: Connection, user_id: str, provider: str, news: PeriodEvent, plan_keys: Sequence[str], at: datetime
-) -> None:
-    """Note what happened to a period. Inside the transaction of the delivery that tells it."""
+) -> Period | None:
+    """Note what happened to a period. Inside the transaction of the delivery that tells it. Returns the period if credits are owed."""
     times = (
         at if news.news is each else None for each in (PaymentEvent.PAID, PaymentEvent.UNDONE, PaymentEvent.REFUNDED)
     )
-    await connection.execute(_SQL["note_news"], user_id, provider, news.subscription, news.period, plan_keys, *times)
+    period = Period(user_id, provider, news.subscription, news.period)
+    is_owed = await connection.fetchval(_SQL["note_news"], *period, plan_keys, *times)
+    return period if is_owed else None
 
 
 class PlanPeriods:
-    """What is owed, and how far it got."""
+    """What is owed, and how far it got. Every call concerns one period, in a transaction of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def owed(self, user_id: str | None, limit: int) -> list[Period]:
-        """Periods of a user, or of anybody that are due, whose credits are not as they should be. Raises `Unavailable`."""
+    async def claim(self, limit: int) -> list[Period]:
+        """Periods that are due, each put off in case its credits do not come now either. Raises `Unavailable`."""
         async with self._database.acquire() as connection:
-            return [Period(*row) for row in await connection.fetch(_SQL["list_owed"], user_id, limit)]
+            return [Period(*row) for row in await connection.fetch(_SQL["claim_periods"], limit)]
 
-    async def prepare(self, period: Period) -> Step | None:
-        """Fix what is to be asked of the ledger next. None while the plan is not known, or when nothing is owed. Raises `Unavailable`."""
+    async def hasten(self) -> None:
+        """Plans have changed: what waits is due now. Raises `Unavailable`."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_SQL["hasten_periods"])
+
+    async def prepare(self, period: Period) -> Step | Obstacle | None:
+        """Fix what is to be asked of the ledger next; None where nothing is owed. Raises `Unavailable`."""
         async with self._database.acquire() as connection, connection.transaction():
-            keys = await connection.fetchval(_SQL["find_keys"], *period)
-            plan = None if keys is None else await find_plan(connection, keys, period.provider)
-            found = (None, None) if plan is None else (plan["id"], plan["credits"])
-            row = await connection.fetchrow(_SQL["prepare_entry"], *period, *found)
-        if row is None or row["amount"] is None:
-            return None
-        return Step(row["step"], row["amount"] if row["step"] % 2 == 0 else row["taking"], row["plan_id"])
+            await connection.execute(_SQL["bound_locks"])
+            known = await connection.fetchrow(_SQL["lock_period"], *period)
+            if known is None:
+                return None
+            if known["is_void"]:
+                await connection.execute(_SQL["void_period"], *period)
+                return None
+            if known["seq"] is not None:
+                return Step(known["step"], known["key"], known["credits"], None, known["seq"])
+            plan_id, credits, obstacle = None, None, None
+            if known["amount"] is None:
+                plan_id, credits, obstacle = await self._plan(connection, known["plan_keys"], period.provider)
+            row = await connection.fetchrow(
+                _SQL["prepare_entry"], *period, plan_id, credits, *(obstacle or (None, None))
+            )
+            assert row is not None, "its row is locked"
+        if obstacle is not None:
+            return obstacle
+        amount = row["amount"] if row["step"] % 2 == 0 else row["taking"]
+        return Step(row["step"], known["key"], amount, row["plan_id"], None)
 
     async def mark(self, period: Period, step: Step, seq: int | None, credits: int) -> bool:
         """Note that the ledger has a step's entry. Returns whether more is owed. Raises `Unavailable`."""
         async with self._database.acquire() as connection:
-            return bool(await connection.fetchval(_SQL["mark_done"], *period, step.no, seq, credits))
+            is_owed = bool(await connection.fetchval(_SQL["mark_done"], *period, step.no, seq, credits))
+            if not is_owed:
+                await connection.execute(_SQL["hasten_user"], period.user_id, period.provider)
+            return is_owed
+
+    async def note_trouble(self, period: Period, step: Step, trouble: Obstacle, *, is_refused: bool) -> None:
+        """Note why a step's entry was not made; `is_refused`: by the ledger's rules, so that it certainly was not. Raises `Unavailable`."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_SQL["note_trouble"], *period, step.no, *trouble, is_refused)
+
+    async def _plan(
+        self, connection: Connection, keys: Sequence[str], provider: str
+    ) -> tuple[str | None, int | None, Obstacle | None]:
+        """Id and credits of the plan that goes by one of `keys`, or what is in the way."""
+        plan = await find_plan(connection, keys, provider)
+        if plan is None:
+            told = ", ".join(keys) or "nothing"
+            return None, None, Obstacle("plan_not_found", f"No plan goes by {told}.")
+        if plan["credits"] < 0:
+            return None, None, Obstacle(
+                "plan_credits_invalid", f"Plan {plan['id']} has credits {plan['credits']}: set the number that a period brings."
+            )  # fmt: skip
+        return plan["id"], plan["credits"], None

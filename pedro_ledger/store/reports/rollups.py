@@ -1,13 +1,9 @@
 """Keeps the reports' rollups: moves what the triggers queued into them, a bounded step a transaction."""
 
-import asyncio
 from collections.abc import Callable
 from time import perf_counter
 from typing import NamedTuple
 
-import structlog
-
-from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.postgres.advisory_locks import Lock, try_lock
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
@@ -15,7 +11,6 @@ from pedro_ledger.postgres.queries import SqlFiles
 _SQL = SqlFiles("reports")
 STEP_USES = 50_000
 STEP_ROWS = 2_000
-log = structlog.get_logger(__name__)
 
 
 class Step(NamedTuple):
@@ -27,7 +22,7 @@ class Step(NamedTuple):
 
 
 class RollupWorker:
-    """One step is `step`; `run` takes steps until the queues are empty, and again after `interval_s`.
+    """One transaction is `step`; `tick` is one, and says when the next is due.
 
     Any number of replicas may run one: a transaction's advisory lock lets one step at a time through. Nothing depends on
     the lock but the peace of the others: a queue's row is deleted and counted in the same statement.
@@ -44,19 +39,16 @@ class RollupWorker:
         self._interval_s = interval_s
         self._on_step = on_step
 
-    async def run(self) -> None:
-        """Roll up until cancelled, a tenth of the time at most, also when much is left over: commits come first.
+    async def tick(self) -> float:
+        """One step. Returns the seconds until the next: steps take a tenth of the time at most, also when much is left
+        over, for commits come first.
 
-        Every `interval_s`, for the longer the queues, the less a change in them costs: a step of a few changes costs each of
-        them many times what one of thousands does.
+        Every `interval_s`, for the longer the queues, the less a change in them costs: a step of a few changes costs each
+        of them many times what one of thousands does.
         """
-        while True:
-            started, is_full = perf_counter(), False
-            try:
-                is_full = (await self.step()).is_full
-            except Unavailable as error:
-                log.warning("rollups_not_updated", reason=error.facts.get("reason"))
-            await asyncio.sleep(max(0 if is_full else self._interval_s, 9 * (perf_counter() - started)))
+        started = perf_counter()
+        step = await self.step()
+        return max(0 if step.is_full else self._interval_s, 9 * (perf_counter() - started))
 
     async def roll_up(self) -> int:
         """Roll up what is queued, step by step without pause, to the first one that is not full. Returns how many changes were moved."""

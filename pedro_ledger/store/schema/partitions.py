@@ -12,7 +12,7 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
-from pedro_ledger.ledger.errors import OperatorError, Unavailable
+from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.advisory_locks import Lock, try_lock
 from pedro_ledger.postgres.database import Connection, Database, unavailable
 from pedro_ledger.postgres.queries import SqlFiles
@@ -42,7 +42,6 @@ HOLD = "800ms"
 TRIES = 100
 PAUSE_S = 0.3
 """Between two tries: writers are to have more time than we take from them."""
-KEEP_EVERY_S = 3600.0
 FURTHEST_BOUND_MONTHS = 13
 
 
@@ -129,14 +128,9 @@ class PartitionKeeper:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def run(self) -> None:
-        """Look at the start and then every `KEEP_EVERY_S` seconds, until cancelled."""
-        while True:
-            try:
-                await self.keep()
-            except (Unavailable, PartitionError, asyncpg.PostgresError, OSError) as error:
-                log.warning("next_partitions_not_made", reason=str(error), cure="pedro-ledger partition, as the owner")
-            await asyncio.sleep(KEEP_EVERY_S)
+    async def tick(self) -> None:
+        """Look once."""
+        await self.keep()
 
     async def keep(self) -> int:
         """Make what is missing. Returns how many statements that took."""
@@ -153,6 +147,10 @@ class PartitionKeeper:
                 await _while_held(connection, statements, alone=True)
                 log.info("partitions_made", statements=len(statements))
             return len(statements)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise PartitionError(
+                f"The next partitions are not made ({error}): run pedro-ledger partition as the owner."
+            ) from error
         finally:
             await connection.close(timeout=1)
 

@@ -12,24 +12,56 @@ from typing import Annotated, NoReturn
 import typer
 
 from pedro_ledger.postgres.embedded import EmbeddedError
-from pedro_ledger.tools.bench import session
+from pedro_ledger.tools.bench import comparison, session
 from pedro_ledger.tools.bench.loads import BenchError, find_wrk
-from pedro_ledger.tools.bench.rows import choose
+from pedro_ledger.tools.bench.rows import choose, choose_comparable
 
 QUICK = (2, 2)
 FULL = (3, 4)
+PAIRED = (12, 3)
+"""Rounds and seconds; pairs and seconds."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ROWS = "echo,single,hot,batch,function,copy,remote"
+COMPARED_ROWS = "single,hot,batch"
 
 
 def command(
     *,
     rows: Annotated[
-        str, typer.Option(help="Rows to run, comma-separated: echo,single,hot,batch,function,copy,remote,cpu.")
-    ] = "echo,single,hot,batch,function,copy,remote",
+        str | None,
+        typer.Option(
+            show_default=False,
+            help="Rows to run, comma-separated, of echo,single,hot,batch,function,copy,remote,cpu; "
+            "all but cpu unless told, and with --against single,hot,batch of single,hot,batch,remote.",
+        ),
+    ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, max=100, help="Rounds; 3 unless told.")] = None,
     seconds: Annotated[
-        int | None, typer.Option(min=1, max=600, help="Seconds of each row in a round; 4 unless told.")
+        int | None,
+        typer.Option(min=1, max=600, help="Seconds of each row in a round; 4 unless told, 3 with --against."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="2 rounds of 2 seconds: a look, no figure to quote.")] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Instead: this daemon and that of the checkout in DIR in turn, and pair by pair the ratios of CPU an "
+            "operation and of rates.",
+        ),
+    ] = None,
+    pairs: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Pairs with --against; 12 unless told, about 11 seconds each for a row."),
+    ] = None,
+    within: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="With --against: ratios that differ from 1 by this much are taken for equal.",
+        ),
+    ] = 1.0,
     generator: Annotated[
         str, typer.Option(help="Where the load comes from: auto (wrk where installed), wrk or own.")
     ] = "auto",
@@ -51,25 +83,43 @@ def command(
     """Measure the daemon beside the limits of its parts, all rows in turn in one run, on an embedded PostgreSQL of its own.
 
     Exits with 1 where a row had errors or a ledger does not verify; goals that are not reached are shown, and do not fail.
+    So do ratios, whatever they are.
     """
-    default_repeats, default_seconds = QUICK if quick else FULL
     try:
+        _refuse_what_does_not_go_together(
+            against, {"--pairs": pairs}, {"--repeats": repeats, "--profile": profile, "--size": size or None}
+        )
+        default_repeats, default_seconds = QUICK if quick else FULL if against is None else PAIRED
+        chosen = [name.strip() for name in (rows or (ROWS if against is None else COMPARED_ROWS)).split(",")]
         options = session.Options(
-            rows=choose([name.strip() for name in rows.split(",")] + (["size"] if size else [])),
-            repeats=repeats or default_repeats,
+            rows=choose_comparable(chosen) if against is not None else choose(chosen + (["size"] if size else [])),
+            repeats=repeats or pairs or default_repeats,
             seconds=seconds or default_seconds,
             wrk=_wrk(generator),
             size_users=size_users,
             size_entries=max(size_entries, size_users),
             postgres_bin=postgres_bin,
         )
-        with _folder(data_dir) as folder, _terminated_like_interrupted():
-            if profile is not None:
+        with _terminated_like_interrupted(), _folder(data_dir) as folder:
+            if against is not None:
+                is_sound = comparison.compare(options, folder, against, within / 100, as_json=as_json)
+            elif profile is not None:
                 session.profile(options, folder, profile, as_json=as_json)
-            elif not session.measure(options, folder, as_json=as_json):
-                raise typer.Exit(1)
+                is_sound = True
+            else:
+                is_sound = session.measure(options, folder, as_json=as_json)
+        if not is_sound:
+            raise typer.Exit(1)
     except (ValueError, BenchError, EmbeddedError) as error:
         _fail(str(error))
+
+
+def _refuse_what_does_not_go_together(
+    against: Path | None, only_with: dict[str, object], only_without: dict[str, object]
+) -> None:
+    for name, given in (only_with if against is None else only_without).items():
+        if given is not None:
+            raise BenchError(f"{name} is {'only for' if against is None else 'not for'} --against")
 
 
 def _wrk(generator: str) -> str | None:
@@ -103,16 +153,19 @@ def _folder(kept: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds everything that was started, as Ctrl-C does."""
+    """SIGTERM unwinds everything that was started, as Ctrl-C does. A second signal does not stop that."""
 
     def interrupt(number: int, frame: object) -> NoReturn:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = [signal.signal(number, interrupt) for number in SIGNALS]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _fail(message: str) -> NoReturn:

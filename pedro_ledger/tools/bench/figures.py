@@ -42,11 +42,20 @@ class Sample:
     """CPU of the process under test, microseconds an operation."""
     postgres_cpu_us: float | None = None
     """CPU of PostgreSQL's processes, microseconds an operation."""
+    operations_in_all: int = 0
+    """With those before the counted part."""
 
     @property
     def rate(self) -> float:
         """Operations a second."""
         return self.operations / self.seconds
+
+    @property
+    def cpu_us(self) -> float | None:
+        """CPU of the process under test and of PostgreSQL together, microseconds an operation."""
+        if self.server_cpu_us is None or self.postgres_cpu_us is None:
+            return None
+        return self.server_cpu_us + self.postgres_cpu_us
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,17 +13,33 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 ANNOUNCEMENT = "listening on "
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+_TIED = (
+    "import ctypes, os, signal, sys; parent = int(sys.argv[1]); ctypes.CDLL(None).prctl(1, signal.SIGTERM); "
+    "os.getppid() == parent or sys.exit(); os.execv(sys.argv[2], sys.argv[2:])"
+)
+"""PR_SET_PDEATHSIG and then the command: the kernel ends the process when the bench ends, whatever the bench ends of."""
 
 
 class Server:
-    """A process that says `listening on …` once it can be used; what it prints goes to `log`."""
+    """A process that says `listening on …` once it can be used; what it prints goes to `log`.
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    `name` is what errors call it. Raises `BenchError` where it ends before it listens.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, *, cwd: Path | None = None
+    ) -> None:
         self.log = log
-        self._name = " ".join(command[1:4])
+        self._name = name
+        tied = [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid())] if sys.platform == "linux" else []
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+                [*tied, *command],
+                env=dict(environment),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
             )
         try:
             self.address = self._wait()
@@ -52,6 +69,12 @@ class Server:
             return None
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def check(self) -> None:
+        """Raise `BenchError` if the process has ended by itself."""
+        status = self._process.poll()
+        if status is not None:
+            raise BenchError(f"{self._name} ended while it was measured, with status {status}: {self._tail()}")
+
     def stop(self) -> None:
         """SIGTERM, then SIGKILL for one that does not go."""
         self._process.terminate()
@@ -64,39 +87,46 @@ class Server:
     def _wait(self) -> str:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
+            has_ended = self._process.poll() is not None  # before the log is read: its last words are in it
             for line in self.log.read_text(errors="replace").splitlines():
                 if line.startswith(ANNOUNCEMENT):
                     return line.removeprefix(ANNOUNCEMENT).strip()
-            if self._process.poll() is not None:
+            if has_ended:
                 break
             time.sleep(0.01)
-        tail = "; ".join(self.log.read_text(errors="replace").splitlines()[-5:])
-        raise BenchError(f"{self._name} did not start: {tail or 'it said nothing'}")
+        raise BenchError(f"{self._name} did not start: {self._tail()}")
+
+    def _tail(self) -> str:
+        """The end of its log, in one line."""
+        return "; ".join(self.log.read_text(errors="replace").splitlines()[-5:]) or "it said nothing"
 
 
 def cpu_s(pid: int) -> float | None:
-    """User and system time of a process; None where there is no /proc or no such process."""
-    times = _times(pid)
-    return None if times is None else sum(times[:2])
+    """User and system time of a process, its threads that have ended included; None where it cannot be read."""
+    if sys.platform == "linux":
+        try:
+            return time.clock_gettime(_cpu_clock(pid))
+        except OSError:
+            return None
+    return None
 
 
 def family_cpu_s(parent: int) -> float | None:
-    """User and system time of a process and its children, those that have ended included."""
-    times = _times(parent)
-    if times is None:
+    """User and system time of a process and its children, those that have ended included; None where it cannot be read."""
+    own, fields = cpu_s(parent), _fields(parent)
+    if own is None or fields is None:
         return None
-    total = sum(times)
+    total = own + sum(int(field) for field in fields[13:15]) / _TICKS_PER_S  # children that were waited for
     for folder in Path("/proc").glob("[0-9]*"):
         fields = _fields(int(folder.name))
         if fields is not None and int(fields[1]) == parent:
-            total += (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+            total += cpu_s(int(folder.name)) or 0.0
     return total
 
 
-def _times(pid: int) -> list[float] | None:
-    """Seconds of user and system time, of the process and of its children that were waited for."""
-    fields = _fields(pid)
-    return None if fields is None else [int(field) / _TICKS_PER_S for field in fields[11:15]]
+def _cpu_clock(pid: int) -> int:
+    """The clock of a process's CPU time, as clock_getcpuclockid(3) makes it on Linux: nanoseconds, where /proc has ticks of 10 ms."""
+    return (~pid << 3) | 2
 
 
 def _fields(pid: int) -> list[str] | None:

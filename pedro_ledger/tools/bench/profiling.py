@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ class Profile:
     """The innermost function of pedro_ledger on the stack, with all that it calls."""
 
 
-def take_profile(make_rig: Callable[[], Rig], row: Row, plan: Plan, on_run: Callable[[str], None]) -> Profile:
+def take_profile(
+    make_rig: Callable[[], AbstractContextManager[Rig]], row: Row, plan: Plan, on_run: Callable[[str], None]
+) -> Profile:
     """Run a row and sample the daemon, with py-spy where it is installed, else with our own sampler inside it."""
     py_spy = shutil.which("py-spy")
     with make_rig() as rig:

@@ -1,38 +1,19 @@
-"""The server, databases and processes that rows are run against, each made when the first row asks for it."""
+"""The processes that rows are run against, and their databases, each made when the first row asks for it."""
 
 import asyncio
 import os
 import secrets
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
-from importlib.resources import files
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 from types import TracebackType
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
-import asyncpg
-
-from pedro_ledger.postgres.embedded import PORT, EmbeddedPostgres
-from pedro_ledger.postgres.queries import sql_folder
 from pedro_ledger.tools.bench import size
-from pedro_ledger.tools.bench.function import function_sql
+from pedro_ledger.tools.bench.checkouts import Checkout
+from pedro_ledger.tools.bench.databases import HOT_USER, USERS, Databases
 from pedro_ledger.tools.bench.loads import BenchError
-from pedro_ledger.tools.bench.processes import Server, family_cpu_s
+from pedro_ledger.tools.bench.processes import Server
 from pedro_ledger.tools.bench.rows import Target
-
-T = TypeVar("T")
-USERS = 2000
-CREDITS = 2_000_000_000
-"""Of each user: more than any run takes, and within a PostgreSQL integer."""
-REMOTE_DELAY_MS = 1.0
-ROUND_TRIPS = 100
-HOT_USER = USERS + 1
 
 
 def user_name(number: int) -> str:
@@ -41,43 +22,42 @@ def user_name(number: int) -> str:
 
 
 class Rig:
-    """Use as a context; everything that was started is ended in reverse."""
+    """One checkout's processes on the bench's server. Use as a context; everything that was started is ended in reverse.
+
+    Its files lie in `folder`, its databases' names begin with `prefix`; `settings` are the daemon's, by environment variable.
+    """
 
     def __init__(
         self,
+        databases: Databases,
+        checkout: Checkout,
         folder: Path,
         *,
+        prefix: str = "bench",
+        settings: dict[str, str] | None = None,
         size_users: int = 0,
         size_entries: int = 0,
-        bin_dir: Path | None = None,
     ) -> None:
+        self.databases = databases
+        self.checkout = checkout
         self.folder = folder
         self.size_users = size_users
         self.size_entries = size_entries
         self.api_key = "bench_" + secrets.token_urlsafe(24)
-        self.postgres = EmbeddedPostgres(folder, bin_dir=bin_dir)
-        self.postgres_pid: int | None = None
         self.daemon_command: tuple[str, ...] = ("-m", "pedro_ledger")
         """What Python is told to run as a daemon; its arguments follow."""
+        self._prefix = prefix
+        self._settings = settings or {}
         self._servers: dict[Target, Server] = {}
-        self._far_place: Path | None = None
-        self._databases: list[str] = []
         self._ledgers: list[str] = []
-        self._stack = ExitStack()
 
     def __enter__(self) -> "Rig":
-        with ExitStack() as stack:
-            self.postgres.start()
-            stack.callback(self.postgres.stop)
-            self.postgres_pid = int((self.postgres.cluster / "postmaster.pid").read_text().split()[0])
-            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop_servers()
-        self._stack.close()
 
     def server(self, target: Target) -> Server:
         """The process of a target, started now if it is not running."""
@@ -111,34 +91,30 @@ class Rig:
 
     def copy_database(self) -> str:
         """The URL of the database with nothing but the app's tables, for the row copy."""
-        return self._app_database("bench_copy")
+        self.databases.create_for_app(self._name("copy"))
+        return self.databases.url(self._name("copy"))
 
-    def postgres_cpu_s(self) -> float | None:
-        """User and system time of PostgreSQL's processes so far."""
-        return None if self.postgres_pid is None else family_cpu_s(self.postgres_pid)
+    def ledgers(self) -> list[str]:
+        """The names of the databases that a daemon has written to."""
+        return list(self._ledgers)
 
-    def postgres_version(self) -> str:
-        """Of the server."""
-        return str(self.sql("postgres", lambda connection: connection.fetchval("SHOW server_version")))
-
-    def round_trips_ms(self) -> dict[str, float]:
-        """How long a query that does nothing takes from near and from afar, median."""
-        return {
-            "near_round_trip_ms": asyncio.run(_round_trip_ms(self.postgres.url("postgres"))),
-            "far_round_trip_ms": asyncio.run(_round_trip_ms(self._far("postgres"))),
-        }
+    def check(self) -> None:
+        """Raise `BenchError` if a process under test has ended by itself."""
+        for server in self._servers.values():
+            server.check()
 
     def verify(self) -> list[dict[str, Any]]:
         """`pedro-ledger verify` of every ledger that was written to: what it says, and its exit status as `status`."""
         return [
-            {"database": name, **self.command(self.postgres.url(name), "verify", "--json")} for name in self._ledgers
+            {"database": name, **self.command(self.databases.url(name), "verify", "--json")} for name in self._ledgers
         ]
 
     def command(self, url: str, *arguments: str) -> dict[str, Any]:
         """Run one of the daemon's own commands; its exit status and the last line that it prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "pedro_ledger", *arguments],
+            [self.checkout.python, "-m", "pedro_ledger", *arguments],
             env=self._environment(url),
+            cwd=self.checkout.root,
             capture_output=True,
             text=True,
             check=False,
@@ -146,121 +122,77 @@ class Rig:
         said = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["nothing"]
         return {"status": done.returncode, "says": said[-1]}
 
-    def sql(self, database: str, job: "Callable[[Any], Coroutine[Any, Any, T]]") -> T:
-        """Run `job` on a connection of its own to a database of the server."""
-
-        async def run() -> T:
-            connection = await asyncpg.connect(self.postgres.url(database))
-            try:
-                return await job(connection)
-            finally:
-                await connection.close()
-
-        return asyncio.run(run())
-
     def _start(self, target: Target) -> Server:
         match target:
             case Target.ECHO:
                 return self._server(target, "", "-m", "pedro_ledger.tools.bench.echo")
-            case Target.FUNCTION:
-                return self._server(target, self._function_database(), "-m", "pedro_ledger.tools.bench.function")
-            case Target.REMOTE_FUNCTION:
-                self._function_database()
-                return self._server(target, self._far("bench_app"), "-m", "pedro_ledger.tools.bench.function")
+            case Target.FUNCTION | Target.REMOTE_FUNCTION:
+                name, is_far = self._name("app"), target is Target.REMOTE_FUNCTION
+                self.databases.create_for_function(name)
+                return self._server(target, self._url(name, is_far=is_far), "-m", "pedro_ledger.tools.bench.function")
             case Target.DAEMON:
-                return self._server(target, self._ledger("bench_ledger"), *self.daemon_command, "serve")
+                return self._daemon(target, self._ledger("ledger"))
             case Target.REMOTE_DAEMON:
-                self._ledger("bench_remote")
-                return self._server(target, self._far("bench_remote"), *self.daemon_command, "serve")
+                return self._daemon(target, self._ledger("remote"), is_far=True)
             case Target.SIZE_DAEMON:
-                return self._server(target, self._large_ledger(), *self.daemon_command, "serve")
+                return self._daemon(target, self._large_ledger())
             case Target.COPY:
                 raise AssertionError("copy speaks to PostgreSQL directly")
 
+    def _daemon(self, target: Target, ledger: str, *, is_far: bool = False) -> Server:
+        return self._server(target, self._url(ledger, is_far=is_far), *self.daemon_command, "serve")
+
     def _server(self, target: Target, url: str, *arguments: str) -> Server:
-        return Server([sys.executable, *arguments], self._environment(url), self.folder / f"{target}.log")
+        return Server(
+            f"{self.checkout.name} ({self.checkout.root}): {target}",
+            [self.checkout.python, *arguments],
+            self._environment(url),
+            self.folder / f"{target}.log",
+            cwd=self.checkout.root,
+        )
 
     def _environment(self, url: str) -> dict[str, str]:
         """The caller's environment, so that PEDRO_… settings can be tried, but for what would lead elsewhere."""
         ours = {"DATABASE_URL", "DIRECT_URL", "DATABASE_REPLICA_URL", "PEDRO_HOST"}
         kept = {name: value for name, value in os.environ.items() if name not in ours}
-        return kept | {
-            "DATABASE_URL": url,
-            "PEDRO_PORT": "0",
-            "PEDRO_ALLOW_OWNER": "true",
-            "PEDRO_API_KEY": self.api_key,
-            "PEDRO_DATA_DIR": str(self.folder / "daemon"),
-        }
+        return (
+            self.checkout.environment(kept)
+            | self._settings
+            | {
+                "DATABASE_URL": url,
+                "PEDRO_PORT": "0",
+                "PEDRO_ALLOW_OWNER": "true",
+                "PEDRO_API_KEY": self.api_key,
+                "PEDRO_DATA_DIR": str(self.folder / "daemon"),
+            }
+        )
 
-    def _app_database(self, name: str) -> str:
-        """A database with the app's tables as Prisma makes them, and users with credits."""
-        if name not in self._databases:
-            self._create(name)
+    def _name(self, database: str) -> str:
+        return f"{self._prefix}_{database}"
 
-            async def fill(connection: Any) -> None:
-                await connection.execute((sql_folder() / "migrations" / "0001_app_schema.sql").read_text())
-                make_users = (files("pedro_ledger.tools.bench") / "make_users.sql").read_text()
-                await connection.execute(make_users, 1, HOT_USER, CREDITS)
-                await connection.execute("VACUUM ANALYZE")
+    def _url(self, name: str, *, is_far: bool) -> str:
+        return self.databases.far_url(name) if is_far else self.databases.url(name)
 
-            self.sql(name, fill)
-            self._databases.append(name)
-        return self.postgres.url(name)
-
-    def _function_database(self) -> str:
-        made = "bench_app" in self._databases
-        url = self._app_database("bench_app")
-        if not made:
-            self.sql("bench_app", lambda connection: connection.execute(function_sql()))
-        return url
-
-    def _ledger(self, name: str) -> str:
-        """A database that the app had filled before `pedro-ledger migrate` took it over."""
+    def _ledger(self, database: str) -> str:
+        """The name of a database that the app had filled before `pedro-ledger migrate` took it over."""
+        name = self._name(database)
         if name not in self._ledgers:
-            self._migrate(self._app_database(name))
-            self._ledgers.append(name)
-        return self.postgres.url(name)
+            self.databases.create_for_app(name)
+            self._migrate(name)
+        return name
 
     def _large_ledger(self) -> str:
-        name = "bench_size"
+        name = self._name("size")
         if name not in self._ledgers:
-            self._create(name)
-            self._migrate(self.postgres.url(name))
-            asyncio.run(size.load(self.postgres.url(name), self.size_users, self.size_entries))
-            self._ledgers.append(name)
-        return self.postgres.url(name)
+            self.databases.create(name)
+            self._migrate(name)
+            asyncio.run(size.load(self.databases.url(name), self.size_users, self.size_entries))
+        return name
 
-    def _create(self, name: str) -> None:
-        self.sql("postgres", lambda connection: connection.execute(f'CREATE DATABASE "{name}"'))
-
-    def _migrate(self, url: str) -> None:
-        done = self.command(url, "migrate")
+    def _migrate(self, name: str) -> None:
+        done = self.command(self.databases.url(name), "migrate")
         if done["status"] != 0:
-            raise BenchError(f"pedro-ledger migrate failed: {done['says']}")
-
-    def _far(self, database: str) -> str:
-        """A database of the server behind the delaying proxy."""
-        if self._far_place is None:
-            # Not in the data folder, which may be deep: the path of a socket is limited.
-            self._far_place = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pedro-far-")))
-            socket = f".s.PGSQL.{PORT}"
-            command = [
-                sys.executable, "-m", "pedro_ledger.tools.bench.proxy",
-                str(self._far_place / socket), str(self.postgres.socket_dir / socket), str(REMOTE_DELAY_MS),
-            ]  # fmt: skip
-            proxy = Server(command, os.environ, self.folder / "proxy.log")
-            self._stack.callback(proxy.stop)
-        return f"postgresql://postgres@/{database}?host={quote(str(self._far_place), safe='/')}"
-
-
-async def _round_trip_ms(url: str) -> float:
-    connection = await asyncpg.connect(url)
-    try:
-        times = []
-        for _ in range(ROUND_TRIPS):
-            started = perf_counter()
-            await connection.fetchval("SELECT 1")
-            times.append(perf_counter() - started)
-        return median(times) * 1000
-    finally:
-        await connection.close()
+            raise BenchError(
+                f"{self.checkout.name} ({self.checkout.root}): pedro-ledger migrate failed: {done['says']}"
+            )
+        self._ledgers.append(name)

@@ -65,3 +65,15 @@ def choose(groups: list[str]) -> tuple[Row, ...]:
             raise ValueError(f"--rows: there is no row {group!r}; there are {', '.join(GROUPS)}")
         wanted.update(_NEEDED.get(group, (group,)))
     return tuple(row for row in ROWS if row.group in wanted)
+
+
+COMPARABLE = ("single", "hot", "batch", "remote")
+"""Groups that run on another checkout's daemon too. Not `size`: its ledger is written in this checkout's schema."""
+
+
+def choose_comparable(groups: list[str]) -> tuple[Row, ...]:
+    """The rows of these groups that a daemon answers. Raises `ValueError` for a group that has none, or not for two checkouts."""
+    for group in groups:
+        if group not in COMPARABLE:
+            raise ValueError(f"--rows: {group!r} is not compared; with --against there are {', '.join(COMPARABLE)}")
+    return tuple(row for row in choose(groups) if row.target.is_daemon)

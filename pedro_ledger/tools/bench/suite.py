@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from pedro_ledger.tools.bench.daemon_counts import Counts, read_counts
 from pedro_ledger.tools.bench.figures import RowResult, Sample
 from pedro_ledger.tools.bench.generator import Job
 from pedro_ledger.tools.bench.goals import Verdict, judge
-from pedro_ledger.tools.bench.loads import Loaded, run_generator, run_wrk
+from pedro_ledger.tools.bench.loads import BenchError, Loaded, run_generator, run_wrk
+from pedro_ledger.tools.bench.processes import Server
 from pedro_ledger.tools.bench.rig import Rig
 from pedro_ledger.tools.bench.rows import Row, Target
 
@@ -74,8 +76,13 @@ def generator_of(row: Row, plan: Plan) -> str:
     return OWN if plan.wrk is None or row.batch > 1 else "wrk"
 
 
-def measure(rig: Rig, row: Row, plan: Plan, seconds: int) -> Sample:
-    """One run of one row."""
+def measure(
+    rig: Rig, row: Row, plan: Plan, seconds: int, *, before_count: Callable[[Server], None] = lambda server: None
+) -> Sample:
+    """One run of one row. `before_count` is called between the end of the load and the end of the CPU's count.
+
+    Raises `BenchError` where the process under test has ended.
+    """
     if row.target is Target.COPY:
         return _measure_copy(rig, row, seconds)
     server = rig.server(row.target)
@@ -88,24 +95,31 @@ def measure(rig: Rig, row: Row, plan: Plan, seconds: int) -> Sample:
         seconds=seconds,
         batch=row.batch,
     )
-    before = read_counts(server.port) if row.target.is_daemon else None
-    cpu, postgres_cpu = server.cpu_s(), rig.postgres_cpu_s()
+    before = _counts(server) if row.target.is_daemon else None
+    cpu, postgres_cpu = server.cpu_s(), rig.databases.cpu_s()
     loaded = run_generator(job) if plan.wrk is None or row.batch > 1 else run_wrk(plan.wrk, job)
-    cpu, postgres_cpu = _since(cpu, server.cpu_s()), _since(postgres_cpu, rig.postgres_cpu_s())
-    errors = loaded.errors | (_witnessed(server.port, before) if before is not None else {})
+    server.check()
+    before_count(server)
+    cpu, postgres_cpu = _since(cpu, server.cpu_s()), _since(postgres_cpu, rig.databases.cpu_s())
+    errors = loaded.errors | (_counts(server).errors_since(before) if before is not None else {})
     return _sample(loaded, errors, cpu, postgres_cpu)
+
+
+def _counts(server: Server) -> Counts:
+    """What the daemon has counted. A daemon that does not answer has ended, or is about to."""
+    try:
+        return read_counts(server.port)
+    except (OSError, HTTPException) as error:
+        server.check()
+        raise BenchError(f"port {server.port} does not tell its metrics: {error}") from None
 
 
 def _measure_copy(rig: Rig, row: Row, seconds: int) -> Sample:
     url = rig.copy_database()
     users = Path(rig.users_file(row.target, is_hot=False)).read_text().split()
-    postgres_cpu = rig.postgres_cpu_s()
+    postgres_cpu = rig.databases.cpu_s()
     loaded = asyncio.run(copy_rows(url, users, row.batch, seconds))
-    return _sample(loaded, loaded.errors, None, _since(postgres_cpu, rig.postgres_cpu_s()))
-
-
-def _witnessed(port: int, before: Counts) -> dict[str, int]:
-    return read_counts(port).errors_since(before)
+    return _sample(loaded, loaded.errors, None, _since(postgres_cpu, rig.databases.cpu_s()))
 
 
 def _sample(loaded: Loaded, errors: dict[str, int], cpu_s: float | None, postgres_cpu_s: float | None) -> Sample:
@@ -117,6 +131,7 @@ def _sample(loaded: Loaded, errors: dict[str, int], cpu_s: float | None, postgre
         errors,
         None if cpu_s is None or not in_all else cpu_s / in_all * 1e6,
         None if postgres_cpu_s is None or not in_all else postgres_cpu_s / in_all * 1e6,
+        in_all,
     )
 
 

@@ -5,5 +5,5 @@ SELECT
     (SELECT jsonb_build_object('featureCosts', "featureCosts", 'version', to_char("updatedAt", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
      FROM public."AdminSettings" WHERE "id" = 'singleton')::text AS settings,
     (SELECT jsonb_agg(jsonb_build_object('id', "id", 'name', "name", 'clerkId', "clerkId", 'asaasId', "asaasId", 'clerkName', "clerkName",
-                                         'features', "features", 'version', to_char("updatedAt", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) ORDER BY "createdAt", "id")
+                                         'credits', "credits", 'features', "features", 'version', to_char("updatedAt", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) ORDER BY "createdAt", "id")
      FROM public."Plan")::text AS plans

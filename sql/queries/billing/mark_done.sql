@@ -5,6 +5,8 @@ UPDATE pedro_ledger.plan_period SET
     amount = $7,
     taking = NULL,
     is_asked = false,
+    reason = NULL,
+    detail = NULL,
     attempts = 0,
     next_try_at = now()
 WHERE user_id = $1 AND provider = $2 AND subscription_id = $3 AND period = $4 AND step = $5

@@ -8,3 +8,4 @@ ON CONFLICT (user_id, provider, subscription_id, period) DO UPDATE SET
     undone_at = greatest(known.undone_at, excluded.undone_at),
     refunded_at = greatest(known.refunded_at, excluded.refunded_at),
     next_try_at = now()
+RETURNING is_owed

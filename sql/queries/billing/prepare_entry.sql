@@ -1,4 +1,5 @@
--- Fix what the ledger is to be asked for a billing period ($1 user, $2 provider, $3 subscription, $4 period): the plan's credits, or how many of them to take back.
+-- Fix what the ledger is to be asked for a billing period ($1 user, $2 provider, $3 subscription, $4 period).
+-- The credits of its plan ($5 id, $6 credits; null while they are not known: $7 reason, $8 detail), or how many of them to take back.
 WITH period AS MATERIALIZED (
     SELECT p.*,
         -- What was used since is counted against these credits first, so that as little as possible is taken.
@@ -7,16 +8,16 @@ WITH period AS MATERIALIZED (
             WHERE entry.user_id = p.user_id AND entry.seq > p.granted_seq AND entry.kind IN ('deduct', 'capture', 'refund')
         ))) AS left_over
     FROM pedro_ledger.plan_period AS p
-    WHERE p.user_id = $1 AND p.provider = $2 AND p.subscription_id = $3 AND p.period = $4 AND p.is_owed
-    FOR UPDATE
+    WHERE p.user_id = $1 AND p.provider = $2 AND p.subscription_id = $3 AND p.period = $4
 )
 UPDATE pedro_ledger.plan_period AS p SET
     plan_id = coalesce(p.plan_id, $5),
     amount = coalesce(p.amount, $6),
     taking = CASE WHEN p.step % 2 = 1 THEN coalesce(p.taking, period.left_over) END,
     is_asked = coalesce(p.amount, $6) IS NOT NULL,
-    attempts = p.attempts + 1,
-    next_try_at = now() + least(5 * 2 ^ least(p.attempts, 10), 3600) * interval '1 second'
+    reason = CASE WHEN coalesce(p.amount, $6) IS NULL THEN $7 ELSE p.reason END,
+    detail = CASE WHEN coalesce(p.amount, $6) IS NULL THEN $8 ELSE p.detail END,
+    next_try_at = greatest(p.next_try_at, now() + interval '5 seconds')
 FROM period
 WHERE p.user_id = $1 AND p.provider = $2 AND p.subscription_id = $3 AND p.period = $4
 RETURNING p.step, p.amount, p.taking, p.plan_id

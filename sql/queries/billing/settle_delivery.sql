@@ -1,3 +1,5 @@
--- What became of a delivery ($1 provider, $2 event id): $3 state, $4 user, $5 record, $6 payload while it is pending.
-UPDATE pedro_ledger.webhook_delivery SET state = $3, user_id = $4, record_id = $5, payload = $6
+-- What became of a delivery ($1 provider, $2 event id): $3 state, $4 user, $5 record, $6 payload unless it is done with, $7 reason, $8 detail.
+UPDATE pedro_ledger.webhook_delivery
+SET state = $3, user_id = $4, record_id = $5, payload = $6, reason = $7, detail = $8,
+    next_try_at = greatest(next_try_at, now() + interval '5 seconds') -- whoever took it goes on with it for now
 WHERE provider = $1 AND event_id = $2

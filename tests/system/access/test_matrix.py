@@ -20,7 +20,17 @@ from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
 from tests.support.databases import TestServer
 
-OPEN = {"/health", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/page.css", "/docs/page.js"}
+OPEN = {
+    "/health",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/docs/errors",
+    "/docs/page.css",
+    "/docs/page.js",
+}
 """Needs no key, on purpose: a route that is not here and declares no scope fails."""
 PROVES_ITSELF = {"/v1/webhooks/clerk", "/v1/webhooks/asaas"}
 """By a signature in place of a key."""
@@ -135,7 +145,7 @@ def test_every_route_declares_a_scope_or_is_public_on_purpose(route: Route) -> N
 
 
 def test_a_route_that_declares_nothing_is_shut() -> None:
-    undeclared = Route("GET", "/forgotten", ROUTES[-1].handler, None)  # type: ignore[arg-type]
+    undeclared = Route("GET", "/forgotten", ROUTES[-1].handler, None, answer=str)  # type: ignore[arg-type]
     assert undeclared.scope is not PUBLIC
     with pytest.raises(Problem, match="needs the scope None"):
         Caller("key", frozenset(Scope)).enter(undeclared.scope, by_workspace=undeclared.by_workspace)

@@ -36,12 +36,12 @@ async def daemon(server: TestServer) -> AsyncIterator[Api]:
 
 def targets(route: Route) -> list[str]:
     """The route with each value in each place of the path, and in each parameter of the query, and some that it does not take."""
-    owner = "?user=clerk:odd" if "user" in route.query else ""
+    owner = "?user=clerk:odd" if "user" in route.query.names() else ""
     parts = [part for part in route.path.split("/") if part.startswith("{")]
     plain = route.path.replace("{user}", "clerk:odd").replace("{report}", "top-users")
     for part in parts:
         plain = plain.replace(part, "0" * 26)
-    found = [f"{plain}?{name}={value}" for name in (*route.query, "odd") for value in VALUES]
+    found = [f"{plain}?{name}={value}" for name in (*route.query.names(), "odd") for value in VALUES]
     found += [route.path.replace(part, value) + owner for part in parts for value in VALUES]
     return found
 

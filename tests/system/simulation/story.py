@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.engine.submission import Answer
+from pedro_ledger.engine.sweeper import SWEEP_EVERY_S
 from pedro_ledger.ledger.entries import Receipt
 from pedro_ledger.ledger.errors import InsufficientCredits, LedgerError, Unavailable
 from pedro_ledger.ledger.operations import KINDS, Adjustment, Deduct, Grant, Operation, Refund
+from tests.engine.fakes import sweep
 from tests.system.simulation import virtual_time
 from tests.system.simulation.link import Link, Weather
 from tests.system.simulation.world import POISON, World, promise
 
 TIMEOUT_S = 5.0
-SWEEP_S = 0.25
 START_MS = 1_795_000_000_000
 
 
@@ -68,10 +69,17 @@ class Replica:
             self.link, self.link, QuietMeter(), lambda: START_MS + skew_ms + int(loop.time() * 1000), self.limits
         )
         self.engine.start()
+        self._sweeping = asyncio.create_task(sweep(self.engine))
+
+    async def end(self) -> bool:
+        """As SIGTERM does. Whether everything was answered."""
+        is_empty = await self.engine.drain(0)
+        self._sweeping.cancel()
+        return is_empty
 
     def kill(self) -> None:
         """As kill -9 does: nothing is finished, nobody is told."""
-        for task in self.engine._tasks:
+        for task in (*self.engine._tasks, self._sweeping):
             task.cancel()
 
 
@@ -105,7 +113,7 @@ class Story:
             if replica.engine.crashed.done():
                 raise replica.engine.crashed.result()
             await self._come_to_rest(replica)
-            promise(await replica.engine.drain(0), "the engine did not come to an end")
+            promise(await replica.end(), "the engine did not come to an end")
             await replica.link.quiet()
         self.world.audit()
         return Outline(self.asked, self.answered, self.injected)
@@ -116,7 +124,7 @@ class Story:
         end = loop.time() + 120
         while replica.engine.registry.active or replica.engine.in_flight:
             promise(loop.time() < end, "an actor is active long after everything was answered")
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(SWEEP_EVERY_S)
 
     async def _plot(self) -> None:
         """Now and then a replica is killed, and another starts."""
@@ -180,7 +188,7 @@ class Story:
     async def _wait(self, future: "asyncio.Future[Answer]") -> Answer | None:
         """The answer; None when the caller hung up, or the replica was killed."""
         asked_at = asyncio.get_running_loop().time()
-        patience_s = self.random.uniform(0, 2) if self.random.random() < 0.1 else TIMEOUT_S + 2 * SWEEP_S
+        patience_s = self.random.uniform(0, 2) if self.random.random() < 0.1 else TIMEOUT_S + 2 * SWEEP_EVERY_S
         done, _ = await asyncio.wait([future], timeout=patience_s)
         if not done:
             promise(patience_s < TIMEOUT_S or self._was_killed(future), f"no answer by {asked_at + patience_s}")
@@ -196,7 +204,7 @@ class Story:
         attempts = [Attempt(self, user, operation) for user, operation in asked]
         replica = self.random.choice(self.replicas)
         try:
-            async with asyncio.timeout(TIMEOUT_S + 2 * SWEEP_S):
+            async with asyncio.timeout(TIMEOUT_S + 2 * SWEEP_EVERY_S):
                 answers = await replica.engine.submit_many([(self._ref(user), operation) for user, operation in asked])
         except LedgerError as error:
             answers = [Answer(None, error)] * len(asked)

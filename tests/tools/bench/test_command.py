@@ -16,6 +16,13 @@ app.command()(command)
         (["--rows", "echo,triple"], "'triple'"),
         (["--generator", "ab"], "--generator: ab"),
         (["--profile", "echo"], "--profile: no row of the daemon is called 'echo'"),
+        (["--against", "/nowhere"], "--against /nowhere: no checkout of pedro-ledger is there"),
+        (["--against", "/nowhere", "--rows", "echo"], "--rows: 'echo' is not compared"),
+        (["--against", "/nowhere", "--rows", "size"], "--rows: 'size' is not compared"),
+        (["--against", "/nowhere", "--repeats", "3"], "--repeats is not for --against"),
+        (["--against", "/nowhere", "--profile", "hot"], "--profile is not for --against"),
+        (["--against", "/nowhere", "--size"], "--size is not for --against"),
+        (["--pairs", "3"], "--pairs is only for --against"),
     ],
 )
 def test_what_cannot_be_run_is_named_in_one_line(arguments: list[str], named: str) -> None:

@@ -2,6 +2,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 
 import orjson
 import pytest
@@ -55,8 +56,8 @@ class Wire(asyncio.Transport):
         self.is_closed = True
 
 
-def exchange(users_file: Path, **job: object) -> tuple[Load, Exchange, Wire]:
-    load, wire = Load(job_for(1, users_file, **job)), Wire()
+def exchange(users_file: Path, clock: Callable[[], float] = perf_counter, **job: object) -> tuple[Load, Exchange, Wire]:
+    load, wire = Load(job_for(1, users_file, **job), clock), Wire()
     connection = Exchange(load)
     connection.connection_made(wire)
     return load, connection, wire
@@ -79,6 +80,24 @@ async def test_the_last_answer_closes(users_file: Path) -> None:
     connection.connection_lost(None)
     assert load.finished.is_set()
     assert load._outcome().errors == {}
+
+
+async def test_only_what_is_answered_between_the_ramp_and_the_end_is_counted(users_file: Path) -> None:
+    now = [0.0]
+    load, connection, _ = exchange(users_file, lambda: now[0], seconds=10)
+    for now[0] in (0.5, 0.9, 4.9, 10.0, 11.0):
+        connection.data_received(ANSWER)
+    outcome = load._outcome()
+    assert (outcome.operations, outcome.seconds, outcome.operations_in_all) == (2, 9.1, 4), "the end sends no more"
+
+
+async def test_a_load_with_no_answer_in_its_time_is_counted_to_its_last_answer(users_file: Path) -> None:
+    now = [0.0]
+    load, connection, _ = exchange(users_file, lambda: now[0], seconds=1, connections=1)
+    now[0] = 4.0
+    connection.data_received(ANSWER)
+    outcome = load._outcome()
+    assert (outcome.operations, outcome.seconds, outcome.errors) == (1, 4.0, {})
 
 
 @pytest.mark.parametrize(

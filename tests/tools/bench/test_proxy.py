@@ -31,7 +31,7 @@ def far(tmp_path: Path, heard: list[bytes]) -> Iterator[socket.socket]:
     command = [
         sys.executable, "-m", "pedro_ledger.tools.bench.proxy", str(tmp_path / "far"), str(tmp_path / "server"), str(DELAY_MS)
     ]  # fmt: skip
-    proxy = Server(command, os.environ, tmp_path / "log")
+    proxy = Server("the proxy", command, os.environ, tmp_path / "log")
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(10)

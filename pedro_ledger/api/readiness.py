@@ -1,0 +1,61 @@
+"""Whether this replica should get traffic, and what an operator must hear of all the same."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pedro_ledger.engine.engine import Engine
+from pedro_ledger.postgres.health import DatabaseHealth
+
+FAILING_TOLD_S = 60.0
+"""A loop that fails for less is about to be well again: a database that restarts is told of by itself."""
+
+
+class BackgroundLoop(Protocol):
+    """What readiness knows of a loop of the daemon."""
+
+    @property
+    def name(self) -> str:
+        """As its metrics name it."""
+
+    @property
+    def is_vital(self) -> bool:
+        """Whether answers become wrong or insecure while it fails."""
+
+    @property
+    def failing_s(self) -> float:
+        """For how long it has been failing; 0 while it works."""
+
+    @property
+    def failure(self) -> str:
+        """What it fails with, without anything that not everybody may read: nobody needs a key to ask."""
+
+
+class Readiness:
+    """Asks the database, the engine and the loops."""
+
+    def __init__(self, engine: Engine, health: DatabaseHealth, loops: Sequence[BackgroundLoop]) -> None:
+        self._engine = engine
+        self._health = health
+        self._loops = loops
+
+    async def missing(self) -> list[str]:
+        """What keeps this replica from taking traffic; empty when nothing does."""
+        if self._engine.is_draining:
+            return ["the daemon is shutting down"]
+        missing = await self._health.missing()
+        if failure := self._engine.committer.failure:
+            missing = [*missing, f"commits fail: {failure}"]
+        if self._engine.is_full:
+            missing = [*missing, "too many operations are in flight"]
+        return [*missing, *self._failing(vital=True)]
+
+    def failing(self) -> list[str]:
+        """The loops of upkeep that have failed for `FAILING_TOLD_S`: traffic may come, but somebody must look."""
+        return self._failing(vital=False)
+
+    def _failing(self, *, vital: bool) -> list[str]:
+        return [
+            f"{loop.name}: failing for {loop.failing_s:.0f} s ({loop.failure})"
+            for loop in self._loops
+            if loop.is_vital is vital and loop.failing_s >= FAILING_TOLD_S
+        ]

@@ -1,0 +1,315 @@
+"""Every answer of the API, described once: the renderers fill these types, and OpenAPI is made from them.
+
+Names are the wire's. Problems (RFC 9457) are what every refusal answers.
+"""
+
+from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict  # pydantic reads typing.TypedDict from Python 3.12 on only
+
+from pedro_ledger.ledger.account import CREDITS_MAX
+from pedro_ledger.reports.catalogue import REPORTS
+
+Item = TypeVar("Item")
+
+Time = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+        json_schema_extra={"format": "date-time"},
+        description="RFC 3339 in UTC, with milliseconds.",
+    ),
+]
+Credits = Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Whole credits.")]
+SignedCredits = Annotated[int, Field(ge=-CREDITS_MAX, le=CREDITS_MAX, description="Whole credits; may be negative.")]
+Seq = Annotated[int, Field(ge=0, description="The entry's number in its user's ledger: 1, 2, 3 … without gaps.")]
+Count = Annotated[int, Field(ge=0)]
+Status = Annotated[int, Field(ge=200, le=599, description="The HTTP status that the call alone would have had.")]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 in hexadecimal.")]
+Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]+$", description="Of what was asked, in hexadecimal.")]
+Json = Annotated[Any, Field(description="Free JSON.")]
+
+
+class Page(TypedDict, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    nextCursor: Annotated[str | None, Field(description="Send it as `cursor` to get the next page; null on the last.")]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Problem(TypedDict):
+    """A refusal (RFC 9457). What helps stands beside these fields: `creditsAvailable`, `field` and the like."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, Field(pattern="^[a-z_0-9]+$", description="Stable: decide by it, not by the title or detail.")]
+
+
+class Receipt(TypedDict):
+    """What an operation did. The same idempotency key gets the same receipt again."""
+
+    entryId: str
+    userId: str
+    type: Annotated[str, Field(description="The kind of operation.")]
+    operationType: str | None
+    credits: Annotated[Credits, Field(description="The size of the operation, never negative.")]
+    creditsRemaining: Annotated[Credits, Field(description="The posted balance after it.")]
+    creditsHeld: Credits
+    seq: Seq
+    timestamp: Time
+
+
+class Result(TypedDict):
+    """What became of one operation of many: a receipt or an error."""
+
+    status: Status
+    receipt: NotRequired[Receipt]
+    error: NotRequired[Problem]
+    replayed: NotRequired[Annotated[bool, Field(description="True when the key had been answered before.")]]
+
+
+class Results(TypedDict):
+    """One result for each operation, in the order in which they were sent."""
+
+    results: list[Result]
+
+
+class Balance(TypedDict):
+    """Where a user stands, or stood."""
+
+    userId: str
+    creditsRemaining: Annotated[SignedCredits, Field(description="The posted balance; `creditsHeld` is part of it.")]
+    creditsHeld: Credits
+    creditsAvailable: Annotated[SignedCredits, Field(description="`creditsRemaining` without `creditsHeld`.")]
+    seq: Annotated[Seq, Field(description="The last entry's; 0 before the first.")]
+    updatedAt: Time | None
+    lastSyncedAt: Time | None
+
+
+class Usage(TypedDict):
+    """A row of the app's `UsageHistory`."""
+
+    id: str
+    userId: str
+    creditBalanceId: str
+    operationType: str
+    creditsUsed: Annotated[SignedCredits, Field(description="Negative for a refund.")]
+    details: Json
+    timestamp: Time
+
+
+class Entry(TypedDict):
+    """One immutable line of a user's ledger."""
+
+    id: str
+    userId: str
+    seq: Seq
+    type: str
+    operationType: str | None
+    credits: Annotated[SignedCredits, Field(description="The change of the balance.")]
+    balanceAfter: Credits
+    heldAfter: Credits
+    relatedEntryId: Annotated[str | None, Field(description="The entry that this one refunds.")]
+    source: Annotated[str | None, Field(description="Where granted credits came from.")]
+    idempotencyKey: str
+    keyId: Annotated[str, Field(description="The API key that asked, or the part of the daemon that acted.")]
+    price: Annotated[str | None, Field(description="Where the price was found, when the caller named no credits.")]
+    details: dict[str, Any] | None
+    timestamp: Time
+    hash: Digest
+
+
+class EntryRefund(TypedDict):
+    """One refund of an entry."""
+
+    entryId: str
+    credits: Credits
+    timestamp: Time
+
+
+class EntryInFull(Entry):
+    """An entry with its refunds and its place in the hash chain."""
+
+    fingerprint: Fingerprint
+    previousHash: Digest
+    refunds: list[EntryRefund]
+
+
+class Proof(TypedDict):
+    """What it takes to check one entry against a signed checkpoint; `docs/formats/proof.md` specifies it."""
+
+    format: str
+    entry: dict[str, Any]
+    previousHash: Digest
+    after: list[Digest]
+    account: dict[str, Any]
+    index: Count
+    path: list[Digest]
+    checkpoint: dict[str, Any]
+
+
+class CreditBalance(TypedDict):
+    """The app's `CreditBalance`."""
+
+    id: str
+    userId: str
+    clerkUserId: str
+    creditsRemaining: SignedCredits
+    lastSyncedAt: Time
+    createdAt: Time
+    updatedAt: Time
+
+
+class User(TypedDict):
+    """A user as the app reads it, with the balance and the newest usage."""
+
+    id: str
+    clerkId: str
+    email: str | None
+    name: str | None
+    isActive: bool
+    createdAt: Time
+    updatedAt: Time
+    creditBalance: CreditBalance | None
+    usageHistory: Annotated[list[Usage], Field(description="The newest five, newest first.")]
+
+
+class Report(TypedDict):
+    """A report; each has columns of its own."""
+
+    report: Annotated[str, Field(json_schema_extra={"enum": [*REPORTS]})]
+    timestamp: Time
+    items: list[dict[str, Any]]
+
+
+class WebhookTaken(TypedDict):
+    """What became of a delivery. Sending it again changes nothing."""
+
+    state: Literal["applied", "waiting", "stale", "ignored", "rejected"]
+    reason: NotRequired[Annotated[str, Field(description="Why it waits, or was rejected.")]]
+    repeated: bool
+
+
+class WebhookDelivery(TypedDict):
+    """A delivery that could not be applied."""
+
+    id: str
+    provider: Literal["clerk", "asaas"]
+    eventId: str
+    eventType: str
+    subject: str | None
+    state: Literal["waiting", "rejected"]
+    reason: Annotated[str | None, Field(description="A stable word for what is in the way.")]
+    detail: str | None
+    userId: str | None
+    attempts: Count
+    nextTryAt: Annotated[Time | None, Field(description="Null for one that was rejected.")]
+    occurredAt: Time
+    receivedAt: Time
+
+
+class Plan(TypedDict):
+    """The app's `Plan`."""
+
+    id: str
+    asaasId: str | None
+    clerkId: str | None
+    clerkName: str | None
+    name: str
+    credits: Annotated[SignedCredits, Field(description="Whole credits of a billing period.")]
+    active: bool
+    sortOrder: int
+    currency: Annotated[str | None, Field(description="ISO 4217.")]
+    priceMonthlyCents: int | None
+    priceYearlyCents: int | None
+    description: str | None
+    features: Annotated[Any, Field(description="Feature costs of its users, by operation type.")]
+    badge: str | None
+    highlight: bool
+    ctaType: str | None
+    ctaLabel: str | None
+    ctaUrl: str | None
+    billingSource: str
+    createdAt: Time
+    updatedAt: Time
+
+
+class Feature(TypedDict):
+    """The app's `Feature`; it belongs to a workspace."""
+
+    id: str
+    workspaceId: str
+    name: str
+    description: str | None
+    tags: list[str] | None
+    createdAt: Time
+    updatedAt: Time
+
+
+class AdminSettings(TypedDict):
+    """The app's one row of `AdminSettings`."""
+
+    id: str
+    featureCosts: Annotated[Any, Field(description="Credits by operation type.")]
+    createdAt: Time
+    updatedAt: Time
+
+
+class StorageObject(TypedDict):
+    """A file of a user."""
+
+    id: str
+    userId: str
+    clerkUserId: str
+    provider: str
+    url: str
+    pathname: str
+    name: str
+    contentType: str | None
+    size: Annotated[int, Field(description="Bytes.")]
+    deletedAt: Time | None
+    createdAt: Time
+    updatedAt: Time
+
+
+class StorageTotals(TypedDict):
+    """How many files a user has, and bytes in all; the deleted apart."""
+
+    userId: str
+    objects: Count
+    bytes: Count
+    deletedObjects: Count
+    deletedBytes: Count
+
+
+class SubscriptionEvent(TypedDict):
+    """Something that happened to a subscription."""
+
+    id: str
+    userId: str | None
+    clerkUserId: str
+    planKey: str | None
+    status: str
+    eventType: str
+    occurredAt: Time
+    metadata: Json
+    createdAt: Time
+
+
+class Health(TypedDict):
+    """Whether the daemon, or its database, answers."""
+
+    status: Literal["healthy", "unhealthy", "live"]
+    timestamp: NotRequired[Time]
+
+
+class Readiness(TypedDict):
+    """Whether to send traffic here."""
+
+    status: Literal["ready", "not ready"]
+    missing: NotRequired[Annotated[list[str], Field(description="What keeps traffic away.")]]
+    failing: NotRequired[Annotated[list[str], Field(description="Upkeep that fails: somebody must look.")]]

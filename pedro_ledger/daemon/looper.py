@@ -1,0 +1,170 @@
+"""The loop that every background job of the daemon runs in: it outlives whatever a turn raises, and tells of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import random
+from time import time
+from typing import Any
+
+import structlog
+
+from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.telemetry.metrics import Metrics
+
+TICK_TIMEOUT_S = 60.0
+CANCEL_AGAIN_S = 1.0
+"""A turn that is cancelled may hang in its own cleanup (a rollback to a server that fell silent), so it is cancelled again."""
+CANCELS_AT_STOP = 3
+BACKOFF_FIRST_S = 1.0
+BACKOFF_PACES = 10
+"""While it fails, a loop slows down to a tenth of its pace,"""
+BACKOFF_LONGEST_S = 300.0
+"""or to this, where a tenth of its pace is slower."""
+LOGGED_EVERY_S = 60.0
+log = structlog.get_logger(__name__)
+Tick = Callable[[], Awaitable[float | None]]
+"""One turn. Returns the seconds until the next one, or None for the loop's own pace."""
+
+
+class Looper:
+    """Awaits `tick` again and again, `every_s` seconds after the end of the turn before.
+
+    No exception ends it. A turn that takes longer than `tick_timeout_s` is cancelled and has failed; the next one never
+    starts beside it. While turns fail, the pauses between them double, with jitter, from `BACKOFF_FIRST_S` on.
+
+    `wall_clock_s` and `jitter` (0 to 1) are for tests; everything else goes by the clock of the event loop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tick: Tick,
+        every_s: float,
+        metrics: Metrics,
+        *,
+        is_vital: bool = False,
+        starts_now: bool = True,
+        tick_timeout_s: float = TICK_TIMEOUT_S,
+        wall_clock_s: Callable[[], float] = time,
+        jitter: Callable[[], float] = random,
+    ) -> None:
+        self.name = name
+        self.is_vital = is_vital
+        """Whether answers become wrong or insecure while it fails, so that traffic is better sent elsewhere."""
+        self.failure = ""
+        """What the last turn failed with; empty while it works. Short, and safe to show to anybody."""
+        self._tick = tick
+        self._every_s = every_s
+        self._metrics = metrics
+        self._starts_now = starts_now
+        self._tick_timeout_s = tick_timeout_s
+        self._wall_clock_s = wall_clock_s
+        self._jitter = jitter
+        self._loop = asyncio.get_running_loop()
+        self._failing_since: float | None = None
+        self._failures = 0
+        """Turns in a row that failed."""
+        self._backoff_s = 0.0
+        self._logged_at = float("-inf")
+        self._is_logged = False
+        """Whether the log says that it fails now."""
+        self._traced: set[type[BaseException]] = set()
+        """What the log has a traceback of, since it fails."""
+        metrics.add_loop(name, wall_clock_s(), lambda: self.failing_s)
+
+    @property
+    def failing_s(self) -> float:
+        """For how long no turn has succeeded, from the start of the first that failed; 0 while it works."""
+        return 0.0 if self._failing_since is None else self._loop.time() - self._failing_since
+
+    async def run(self) -> None:
+        """Take turns until cancelled."""
+        pause_s = 0.0 if self._starts_now else self._every_s
+        while True:
+            await asyncio.sleep(pause_s)
+            pause_s = await self.turn()
+
+    async def turn(self) -> float:
+        """One turn, whatever becomes of it. Returns the seconds until the next."""
+        started = self._loop.time()
+        turn = self._loop.create_task(self._take(), name=self.name)
+        try:
+            await asyncio.wait({turn}, timeout=self._tick_timeout_s)
+            if turn.done():
+                return self._judge(turn, started)
+            self._failed(TimeoutError(f"the turn took more than {self._tick_timeout_s:g} s"), started)
+            while not turn.done():
+                await _cancel_once(turn)
+            return self._pause_s
+        finally:
+            for _ in range(CANCELS_AT_STOP):
+                if not turn.done():
+                    await _cancel_once(turn)
+            if turn.done() and not turn.cancelled():
+                turn.exception()  # else asyncio complains that nobody asked for it
+
+    async def _take(self) -> float | None:
+        return await self._tick()
+
+    def _judge(self, turn: asyncio.Task[float | None], started: float) -> float:
+        if turn.cancelled():
+            self._failed(RuntimeError("the turn was cancelled from within"), started)
+            return self._pause_s
+        if (error := turn.exception()) is not None:
+            self._failed(error, started)
+            return self._pause_s
+        self._succeeded()
+        pause_s = turn.result()
+        return self._every_s if pause_s is None else pause_s
+
+    @property
+    def _pause_s(self) -> float:
+        """Until a loop that fails is tried again."""
+        return self._backoff_s * (0.5 + self._jitter() / 2)
+
+    def _succeeded(self) -> None:
+        self._metrics.loop_succeeded(self.name, self._wall_clock_s())
+        if self._failing_since is None:
+            return
+        if self._is_logged:
+            log.info("loop_recovered", loop=self.name, failures=self._failures, failing_s=round(self.failing_s, 3))
+        self._failing_since, self._failures, self._backoff_s, self.failure = None, 0, 0.0, ""
+        self._is_logged = False
+        self._traced.clear()
+
+    def _failed(self, error: BaseException, started: float) -> None:
+        self._metrics.loop_failed(self.name)
+        if self._failing_since is None:
+            self._failing_since = started
+        self._failures += 1
+        longest_s = min(max(BACKOFF_PACES * self._every_s, BACKOFF_FIRST_S), BACKOFF_LONGEST_S)
+        self._backoff_s = min(2 * self._backoff_s or BACKOFF_FIRST_S, longest_s)
+        self.failure = type(error).__name__
+        if self._loop.time() - self._logged_at >= LOGGED_EVERY_S:
+            self._log(error)
+
+    def _log(self, error: BaseException) -> None:
+        """With its traceback once for each kind of error; without one where the database is away, whose reason says everything."""
+        self._logged_at = self._loop.time()
+        self._is_logged = True
+        is_away = isinstance(error, Unavailable)
+        is_new = not is_away and type(error) not in self._traced
+        self._traced.add(type(error))
+        # The first line: what PostgreSQL adds in further ones may be of a row.
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        if isinstance(error, Unavailable):
+            reason = str(error.facts.get("reason", error))
+        tell = log.warning if is_away else log.error
+        tell(
+            "loop_failed",
+            loop=self.name,
+            reason=reason,
+            failures=self._failures,
+            failing_s=round(self.failing_s, 3),
+            exc_info=error if is_new else None,
+        )
+
+
+async def _cancel_once(turn: asyncio.Task[Any]) -> None:
+    turn.cancel()
+    await asyncio.wait({turn}, timeout=CANCEL_AGAIN_S)

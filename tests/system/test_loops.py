@@ -1,0 +1,213 @@
+"""Every background loop of a real daemon outlives a real SQL error: counted, logged, told by /readyz, healed without a restart."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from pedro_ledger.api import readiness
+from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.engine.registry import ActorRegistry
+from pedro_ledger.postgres.database import Connection
+from pedro_ledger.postgres.replica import Reader
+from pedro_ledger.proofs.signing import make_key
+from tests.conftest import settings_for
+from tests.support.client import Api
+from tests.support.places import ROOT
+
+Settings = dict[str, Any]
+
+
+class Trouble(NamedTuple):
+    """A loop, and how what it reads goes away and comes back."""
+
+    loop: str
+    breaks: str
+    mends: str
+    is_vital: bool = False
+    at_start: bool = False
+    """Before the daemon starts: the loop's next turn would be minutes away."""
+
+    def __str__(self) -> str:
+        return self.loop
+
+
+def table(loop: str, name: str, **more: bool) -> Trouble:
+    schema, _, own = name.rpartition(".")
+    prefix = f"{schema}." if schema else ""
+    return Trouble(loop, f"ALTER TABLE {name} RENAME TO away", f"ALTER TABLE {prefix}away RENAME TO {own}", **more)
+
+
+def column(loop: str, of: str, name: str, **more: bool) -> Trouble:
+    return Trouble(
+        loop, f"ALTER TABLE {of} RENAME COLUMN {name} TO away", f"ALTER TABLE {of} RENAME COLUMN away TO {name}", **more
+    )
+
+
+TROUBLES = (
+    table("keys", "pedro_ledger.api_key", is_vital=True),
+    column("prices", 'public."AdminSettings"', '"featureCosts"', is_vital=True),
+    column("key_uses", "pedro_ledger.api_key", "last_used_at"),
+    table("refusals", "pedro_ledger.refusal", at_start=True),
+    table("rollups", "pedro_ledger.usage_pending"),
+    table("partitions", 'public."UsageHistory"', at_start=True),
+    table("webhooks", "pedro_ledger.webhook_delivery", at_start=True),
+    table("webhook_purge", "pedro_ledger.webhook_delivery", at_start=True),
+    table("checkpoints", "pedro_ledger.checkpoint"),
+)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Of a daemon that has every loop, and tells at once of those that fail. The replica is none, and only checked."""
+    monkeypatch.setattr(readiness, "FAILING_TOLD_S", 1e-9)
+    monkeypatch.setattr("pedro_ledger.daemon.app.NOTE_USE_EVERY_S", 0.05)
+    make_key(tmp_path / "key.pem")
+    return {
+        "DATABASE_REPLICA_URL": database_url,
+        "rollup_interval_s": 0.05,
+        "checkpoint_every_s": 0.55,
+        "checkpoint_file": tmp_path / "checkpoints.ndjson",
+        "checkpoint_key_file": tmp_path / "key.pem",
+    }
+
+
+class Loops:
+    """What a daemon says of its loops."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def metric(self, name: str, loop: str) -> float:
+        exposed = (await self._api.get("/metrics", auth=None)).body.decode()
+        return float(exposed.partition(f'\npedro_ledger_loop_{name}{{loop="{loop}"}} ')[2].split()[0])
+
+    async def until(self, is_so: Callable[[float], bool], name: str, loop: str) -> None:
+        """Ask until it is so, as any caller would: with a key, whose use is noted."""
+        async with asyncio.timeout(60):
+            while not is_so(await self.metric(name, loop)):
+                await self._api.get("/v1/plans")
+                await asyncio.sleep(0.02)
+
+    async def told(self, loop: str) -> tuple[int, str]:
+        """The status of /readyz, and under what it names the loop; empty where it does not."""
+        reply = await self._api.get("/readyz", auth=None)
+        assert reply.json["status"] == ("ready" if reply.status == 200 else "not ready")
+        for place in ("missing", "failing"):
+            if any(line.startswith(f"{loop}: failing for ") for line in reply.json.get(place, ())):
+                return reply.status, place
+        return reply.status, ""
+
+    async def until_told(self, loop: str, *, is_vital: bool) -> None:
+        """A machine that is busy for a second is not ready either, so ask again."""
+        async with asyncio.timeout(60):
+            while await self.told(loop) != ((503, "missing") if is_vital else (200, "failing")):
+                await asyncio.sleep(0.02)
+
+    async def until_well(self) -> None:
+        async with asyncio.timeout(60):
+            while (await self._api.get("/readyz", auth=None)).json != {"status": "ready"}:
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def daemon(database_url: str, settings: Settings) -> AsyncIterator[tuple[Api, Loops]]:
+    async with Daemon(settings_for(database_url, **settings)).started() as running, Api.open(running) as api:
+        yield api, Loops(api)
+
+
+def events(logs: Sequence[Any], loop: str) -> list[tuple[str, type | None]]:
+    """What was logged of a loop, with the kind of the error whose traceback was."""
+    return [
+        (line["event"], type(line["exc_info"]) if line.get("exc_info") else None)
+        for line in logs
+        if line.get("loop") == loop
+    ]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=str)
+async def test_a_loop_outlives_an_sql_error(
+    trouble: Trouble, database_url: str, connection: Connection, settings: Settings
+) -> None:
+    loop = trouble.loop
+    if trouble.at_start:
+        await connection.execute(trouble.breaks)
+    with capture_logs() as logs:
+        async with daemon(database_url, settings) as (_, loops):
+            if not trouble.at_start:
+                await loops.until_well()
+                assert await loops.metric("failures_total", loop) == 0
+                await connection.execute(trouble.breaks)
+            await loops.until(lambda failures: failures >= 2, "failures_total", loop)
+            assert await loops.metric("failing_seconds", loop) > 0
+            await loops.until_told(loop, is_vital=trouble.is_vital)
+            worked_until = await loops.metric("last_success_seconds", loop)
+            await connection.execute(trouble.mends)
+            await loops.until(lambda failing_s: failing_s == 0, "failing_seconds", loop)
+            await loops.until(lambda at_s: at_s > worked_until, "last_success_seconds", loop)
+            await loops.until_well()
+    told = events(logs, loop)
+    assert [event for event, _ in told] == ["loop_failed", "loop_recovered"]
+    assert issubclass(told[0][1] or object, asyncpg.PostgresError)
+
+
+async def test_every_loop_of_the_daemon_has_its_trouble_here_and_its_line_in_the_documents(
+    database_url: str, settings: Settings
+) -> None:
+    async with daemon(database_url, settings) as (api, _):
+        exposed = (await api.get("/metrics", auth=None)).body.decode()
+    named = {
+        line.split('"')[1] for line in exposed.splitlines() if line.startswith("pedro_ledger_loop_failures_total{")
+    }
+    assert named == {trouble.loop for trouble in TROUBLES} | {"deadlines", "replica"}
+    page = (ROOT / "docs/operations/metrics-and-alerts.md").read_text().partition("## Background loops")[2]
+    assert named == set(re.findall(r"^\| `(\w+)` \|", page.partition("## Alerts")[0], re.MULTILINE))
+
+
+async def test_deadlines_are_kept_after_a_mistake_of_ours(
+    database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads nothing from the database, so what fails is a part of the daemon."""
+    with monkeypatch.context() as broken, capture_logs() as logs:
+        async with daemon(database_url, settings) as (_, loops):
+            broken.delattr(ActorRegistry, "evict_idle")
+            await loops.until(lambda failures: failures >= 2, "failures_total", "deadlines")
+            await loops.until_told("deadlines", is_vital=True)
+            broken.undo()
+            await loops.until_well()
+    assert events(logs, "deadlines") == [("loop_failed", AttributeError), ("loop_recovered", None)]
+
+
+async def test_a_replica_that_cannot_be_checked_is_not_read(
+    database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check itself expects every SQL error; what it does not expect is a mistake of ours."""
+    with monkeypatch.context() as broken, capture_logs() as logs:
+        async with daemon(database_url, settings) as (_, loops):
+            broken.delattr(Reader, "_measure")
+            await loops.until(lambda failures: failures >= 2, "failures_total", "replica")
+            await loops.until_told("replica", is_vital=False)
+            broken.undo()
+            await loops.until_well()
+    assert events(logs, "replica") == [("loop_failed", AttributeError), ("loop_recovered", None)]
+    assert {line["reason"] for line in logs if line["event"] == "replica_not_used"} == {
+        "it is no standby",
+        "it cannot be checked",
+    }
+
+
+async def test_a_loop_that_has_just_failed_is_not_told_yet(
+    database_url: str, connection: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "FAILING_TOLD_S", 3600)
+    async with daemon(database_url, settings) as (api, loops):
+        await connection.execute("ALTER TABLE pedro_ledger.api_key RENAME TO away")
+        await loops.until(lambda failures: failures >= 1, "failures_total", "keys")
+        assert (await loops.told("keys"))[1] == ""
+        assert (await api.get("/v1/plans")).status == 200
