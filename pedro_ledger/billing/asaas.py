@@ -4,6 +4,7 @@ The shapes are those of https://docs.asaas.com/docs/webhook-para-cobrancas and â
 one charge: Asaas makes one for each cycle of a subscription, with an id that stays through confirmation, refund and dispute.
 """
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ BRASILIA = timezone(timedelta(hours=-3))
 """Asaas's times carry no zone; they are those of SÃ£o Paulo, which has had no summer time since 2019."""
 CLERK_PREFIX = "clerk:"
 REFERENCE_SEPARATOR = "|"
+_NUMBERED = re.compile(r"&([0-9]{1,18})$")
+"""Ids of events end in a number that grows: `evt_05b708f961d739ea7eba7e4db318f621&368604920`."""
 
 
 class Meaning(NamedTuple):
@@ -92,7 +95,11 @@ def _effect(event_type: str, payload: dict[str, Any]) -> Effect:
         if charge is None:
             return UNREADABLE
         periods = (PeriodEvent(subscription, charge, plan, meaning.news),)
-    return Billing(subscription, text_of(what, "customer"), users, plan, meaning.status, periods)
+    numbered = _NUMBERED.search(text_of(payload, "id") or "")
+    return Billing(
+        subscription, text_of(what, "customer"), users, plan, meaning.status, periods,
+        no=int(numbered[1]) if numbered else 0,
+    )  # fmt: skip
 
 
 def _reference(what: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

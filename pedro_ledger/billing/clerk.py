@@ -3,7 +3,7 @@
 The shapes are those of `UserJSON` and `Billing…WebhookEventJSON` in `@clerk/backend`. Times are milliseconds since 1970.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pedro_ledger.ledger.billing import (
@@ -26,6 +26,8 @@ from pedro_ledger.ledger.billing import (
 PROVIDER = "clerk"
 NAME_LENGTH_MAX = 500
 EMAIL_LENGTH_MAX = 320
+PERIOD_MIN = timedelta(days=1)
+"""Of a billing period whose end is not told."""
 
 
 def read_event(event_id: str, body: dict[str, Any], received_at: datetime) -> Delivery | None:
@@ -91,11 +93,19 @@ def _billing(event_type: str, data: dict[str, Any]) -> Effect:
     else:
         items = objects_of(data, "items") or objects_of(data, "subscription_items")
         current = min(items, key=_rank, default={})
+    told: dict[str, Any] = {}
     if event_type.startswith("paymentAttempt."):
         # An attempt names the items that it pays for, whatever their status was when it was made.
         items = [item | {"status": "active"} for item in items] if status == "paid" else []
-    periods = tuple(filter(None, map(_period, items)))
-    return Billing(subscription, user, (user,), _plan(current), status, periods)
+        told = object_of(object_of(data, "totals"), "grand_total") if len(items) == 1 else {}
+    periods: dict[bool | None, list[PeriodEvent]] = {True: [], False: [], None: []}
+    for item in items:
+        period = _period(item)
+        if period is not None:
+            periods[_is_paid(item, told)].append(period)
+    return Billing(
+        subscription, user, (user,), _plan(current), status, tuple(periods[True]), doubtful=tuple(periods[None])
+    )
 
 
 def _rank(item: dict[str, Any]) -> int:
@@ -112,22 +122,31 @@ def _plan(item: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _period(item: dict[str, Any]) -> PeriodEvent | None:
-    """The billing period that an item says is paid. Its start is told by the day: repeats of it differ by milliseconds."""
+    """The billing period that an item says has begun, called by the day on which it starts."""
     item_id, start = text_of(item, "id"), time_of_ms(item.get("period_start"))
-    if item.get("status") != "active" or not _is_paid(item) or item_id is None or start is None:
+    if item.get("status") != "active" or item_id is None or start is None:
         return None
-    return PeriodEvent(item_id, start.date().isoformat(), _plan(item), PaymentEvent.PAID)
+    end = time_of_ms(item.get("period_end"))
+    if end is None or end <= start:
+        end = start + PERIOD_MIN
+    return PeriodEvent(item_id, start.date().isoformat(), _plan(item), PaymentEvent.PAID, start, end)
 
 
-def _is_paid(item: dict[str, Any]) -> bool:
-    """Clerk makes an item of a plan with a price active when its charge succeeded; free plans and trials are not paid."""
+def _is_paid(item: dict[str, Any], told: dict[str, Any]) -> bool | None:
+    """Whether an active item is paid for; None where nothing tells what it costs. `told`: what its payment came to.
+
+    Clerk makes an item of a plan with a price active when its charge succeeded. Free plans and trials are not paid.
+    """
     plan = object_of(item, "plan")
-    amounts = (_amount(item), _amount(plan), plan.get("fee_amount"))
+    if plan.get("is_default") is True or item.get("is_free_trial") is True:
+        return False
+    amounts = (_amount(item.get("amount")), _amount(plan.get("amount")), _amount(plan.get("fee_amount")), _amount(told))
     amount = next((amount for amount in amounts if amount is not None), None)
-    return amount != 0 and plan.get("is_default") is not True and item.get("is_free_trial") is not True
+    return None if amount is None else amount > 0
 
 
-def _amount(priced: dict[str, Any]) -> Any:
-    """What something costs, in cents; some events tell it with its currency, some plainly."""
-    amount = priced.get("amount")
-    return amount.get("amount") if isinstance(amount, dict) else amount
+def _amount(value: Any) -> float | None:
+    """What something costs, in cents; some events tell it with its currency, some plainly. None for anything else."""
+    amount: Any = value.get("amount") if isinstance(value, dict) else value
+    is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
+    return amount if is_number and amount >= 0 else None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from time import time
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import orjson
 import structlog
@@ -22,7 +23,8 @@ from pedro_ledger.store.billing.periods import Obstacle, Period, PlanPeriods, St
 
 PAGE = 100
 AT_ONCE = 4
-"""Deliveries or periods that a tick works on at a time: one that waits for a lock does not hold up the rest, nor empty the pool."""
+"""Deliveries that are applied at a time, and as many that a tick works on: one that waits for a lock does not hold up the rest, and the
+pool has connections left for others."""
 STEPS_MAX = 4
 """Of one period in one go; more are left to the next tick."""
 T = TypeVar("T")
@@ -61,6 +63,8 @@ class Webhooks:
         self._on_count = on_count
         self._plans = plans
         self._plans_hastened: object = None
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._subjects: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def check_asaas(self, token: str) -> None:
         """Raises `NotGenuine` for a wrong token, before anything else of the request is looked at; `NotConfigured`."""
@@ -141,10 +145,15 @@ class Webhooks:
 
     async def _apply(self, delivery: Delivery) -> DeliveryResult:
         """Take a delivery, then move the credits of the periods that it tells of. Raises `Unavailable` where it could not be noted."""
-        taken = await self._store.take(delivery)
+        subject = self._subjects.setdefault(f"{delivery.provider}:{delivery.subject}", asyncio.Lock())
+        async with (
+            subject,
+            self._slots,
+        ):  # those of one subject would wait for each other anyway, each with a connection
+            taken = await self._store.take(delivery)
         if not taken.owed:
             return taken
-        obstacle = None
+        obstacle = None if taken.obstacle == NOT_FINISHED else taken.obstacle
         for period in taken.owed:
             obstacle = await self._settle(period) or obstacle
         try:

@@ -1,7 +1,7 @@
 """What a delivery says, in our words, whichever provider sent it."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -43,6 +43,48 @@ class PeriodEvent(NamedTuple):
     plan: tuple[str, ...]
     """Keys that the plan may be known by, best first."""
     news: PaymentEvent
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    """Where the provider tells them: `period` is then only what the period is called if it is new."""
+
+
+class PeriodNews(NamedTuple):
+    """The newest news of one billing period. It is paid while `paid_at > undone_at`, and a refund is final.
+
+    Asaas tells the second of an event, and numbers its events: `…_no` is what came first within a
+    second; 0 where the provider tells no number. It is kept apart, and shows in `paid_at` as a
+    millisecond more than `undone_at`.
+    """
+
+    paid_at: datetime | None = None
+    paid_no: int = 0
+    undone_at: datetime | None = None
+    undone_no: int = 0
+    refunded_at: datetime | None = None
+
+    def after(self, event: PaymentEvent, at: datetime, no: int) -> "PeriodNews":
+        """With one more event, which may come late or again: any order of the same events gives the same."""
+        if event is PaymentEvent.REFUNDED:
+            return self._replace(refunded_at=max(self.refunded_at or at, at))
+        paid_at, paid_no, undone_at, undone_no, refunded_at = self
+        if event is PaymentEvent.PAID:
+            paid_at, paid_no = _later(paid_at, paid_no, at, no)
+        else:
+            undone_at, undone_no = _later(undone_at, undone_no, at, no)
+        if paid_at is not None and undone_at is not None and _second(paid_at) == _second(undone_at):
+            undone_at = _second(undone_at)
+            paid_at = undone_at + timedelta(milliseconds=1 if paid_no > undone_no else 0)
+        return PeriodNews(paid_at, paid_no, undone_at, undone_no, refunded_at)
+
+
+def _second(at: datetime) -> datetime:
+    return at.replace(microsecond=0)
+
+
+def _later(known_at: datetime | None, known_no: int, at: datetime, no: int) -> tuple[datetime, int]:
+    if known_at is None or (_second(at), no) > (_second(known_at), known_no):
+        return at, no
+    return known_at, known_no
 
 
 class Billing(NamedTuple):
@@ -58,6 +100,10 @@ class Billing(NamedTuple):
     status: str | None
     """For `SubscriptionEvent.status`; None: as it was before."""
     periods: tuple[PeriodEvent, ...]
+    doubtful: tuple[PeriodEvent, ...] = ()
+    """Periods that would be paid if it were known that they cost anything."""
+    no: int = 0
+    """Number of the event among those of its second, where the provider numbers its events."""
 
 
 class Nothing(NamedTuple):

@@ -14,7 +14,7 @@ from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.ids import new_id
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.store.app.users import make_or_update
-from pedro_ledger.store.billing.periods import Obstacle, Period, find_plan, note_news
+from pedro_ledger.store.billing.periods import Obstacle, Period, find_plan, is_paid, note_news
 
 _SQL = SqlFiles("billing")
 ASAAS = "asaas"
@@ -25,6 +25,9 @@ WAITS_FOR_USER = Obstacle(
     "user_not_found", "No user is known by what the event tells; it is applied when the user is made."
 )
 NOT_FINISHED = Obstacle("not_finished", "The credits of its billing period have not moved yet.")
+AMOUNT_UNKNOWN = Obstacle(
+    "amount_unknown", "Nothing tells what its billing period costs, so it is not known to be paid."
+)
 UNREADABLE = Obstacle("unreadable", "It is genuine, and not what the provider's documentation describes.")
 _VALUE_REFUSED = frozenset({"22", "23"})
 """Classes of errors that lie in the event's own values: it would fail again, however often it is tried."""
@@ -232,6 +235,7 @@ async def put_user(connection: Connection, seen: UserUpserted, *, signup_credits
     Clerk gives an address to one user at a time: whoever else has it here had it before.
     """
     if seen.email is not None:
+        await connection.fetch(_SQL["lock_users"], seen.clerk_id, seen.email)
         await connection.fetch(_SQL["free_email"], seen.email, seen.clerk_id)
     user_id, is_new = await make_or_update(
         connection, seen.clerk_id, seen.email, seen.name, signup_credits=signup_credits, actor=actor
@@ -290,11 +294,19 @@ async def _bill(
     owed: list[Period] = []
     for period in billing.periods:
         keys = tuple(dict.fromkeys((*period.plan, *plan_keys)))
-        noted = await note_news(connection, payer["id"], delivery.provider, period, keys, delivery.occurred_at)
+        noted = await note_news(
+            connection, payer["id"], delivery.provider, period, keys, delivery.occurred_at, billing.no
+        )
         if noted is not None:
             owed.append(noted)
-    if owed:
-        return DeliveryResult(State.WAITING, payer["id"], obstacle=NOT_FINISHED, owed=tuple(owed)), record_id
+    obstacle = None
+    for period in billing.doubtful:
+        if not await is_paid(connection, payer["id"], delivery.provider, period):
+            obstacle = AMOUNT_UNKNOWN
+    if obstacle is not None or owed:
+        return DeliveryResult(
+            State.WAITING, payer["id"], obstacle=obstacle or NOT_FINISHED, owed=tuple(owed)
+        ), record_id
     return DeliveryResult(State.APPLIED, payer["id"]), record_id
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pedro_ledger.ledger.billing import PaymentEvent, PeriodEvent
+from pedro_ledger.ledger.billing import PeriodEvent, PeriodNews
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.store.journal.rows import Row
@@ -51,15 +51,41 @@ async def find_plan(connection: Connection, keys: Sequence[str], provider: str) 
 
 
 async def note_news(
-    connection: Connection, user_id: str, provider: str, news: PeriodEvent, plan_keys: Sequence[str], at: datetime
+    connection: Connection,
+    user_id: str,
+    provider: str,
+    news: PeriodEvent,
+    plan_keys: Sequence[str],
+    at: datetime,
+    no: int,
 ) -> Period | None:
-    """Note what happened to a period. Inside the transaction of the delivery that tells it. Returns the period if credits are owed."""
-    times = (
-        at if news.news is each else None for each in (PaymentEvent.PAID, PaymentEvent.UNDONE, PaymentEvent.REFUNDED)
+    """Note what happened to a period. Inside the transaction of the delivery that tells it, which holds its subject's lock.
+
+    Returns the period if credits are owed for it.
+    """
+    known = await _known(connection, user_id, provider, news)
+    period = Period(user_id, provider, news.subscription, known["period"] if known is not None else news.period)
+    row = await connection.fetchrow(_SQL["note_period"], *period, plan_keys, news.starts_at, news.ends_at)
+    assert row is not None, "it is inserted or updated"
+    newest = PeriodNews(
+        row["paid_at"], row["paid_no"] or 0, row["undone_at"], row["undone_no"] or 0, row["refunded_at"]
+    ).after(news.news, at, no)
+    return period if await connection.fetchval(_SQL["note_news"], *period, *newest) else None
+
+
+async def is_paid(connection: Connection, user_id: str, provider: str, news: PeriodEvent) -> bool:
+    """Whether an event told before that a period is paid."""
+    known = await _known(connection, user_id, provider, news)
+    return known is not None and bool(known["is_paid"])
+
+
+async def _known(connection: Connection, user_id: str, provider: str, news: PeriodEvent) -> Any:
+    """The row of the same period, where the provider tells its times; else it is known by its name alone."""
+    if news.starts_at is None:
+        return None
+    return await connection.fetchrow(
+        _SQL["find_period"], user_id, provider, news.subscription, news.period, news.starts_at, news.ends_at
     )
-    period = Period(user_id, provider, news.subscription, news.period)
-    is_owed = await connection.fetchval(_SQL["note_news"], *period, plan_keys, *times)
-    return period if is_owed else None
 
 
 class PlanPeriods:

@@ -1,11 +1,4 @@
--- Note what happened to a billing period ($1 user, $2 provider, $3 subscription, $4 period, $5 plan's keys; $6 paid, $7 undone, $8 refunded: when, or null).
-INSERT INTO pedro_ledger.plan_period AS known
-    (user_id, provider, subscription_id, period, plan_keys, paid_at, undone_at, refunded_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (user_id, provider, subscription_id, period) DO UPDATE SET
-    plan_keys = CASE WHEN excluded.plan_keys = '{}' THEN known.plan_keys ELSE excluded.plan_keys END,
-    paid_at = greatest(known.paid_at, excluded.paid_at),
-    undone_at = greatest(known.undone_at, excluded.undone_at),
-    refunded_at = greatest(known.refunded_at, excluded.refunded_at),
-    next_try_at = now()
+-- Note the newest news of a billing period ($1 user, $2 provider, $3 subscription, $4 period; $5 paid, $6 its number, $7 undone, $8 its number, $9 refunded).
+UPDATE pedro_ledger.plan_period SET paid_at = $5, paid_no = $6, undone_at = $7, undone_no = $8, refunded_at = $9
+WHERE user_id = $1 AND provider = $2 AND subscription_id = $3 AND period = $4
 RETURNING is_owed
