@@ -119,7 +119,6 @@ class WebhookStore:
     async def _take(self, connection: Connection, delivery: Delivery) -> DeliveryResult:
         key = (delivery.provider, delivery.event_id)
         async with connection.transaction():
-            await connection.execute(_SQL["bound_locks"])
             if delivery.subject is not None:
                 await lock_subject(connection, delivery.provider, delivery.subject)
             is_new = await connection.fetchval(
@@ -156,7 +155,6 @@ class WebhookStore:
         )  # fmt: skip
         key = (delivery.provider, delivery.event_id)
         async with self._database.acquire() as connection, connection.transaction():
-            await connection.execute(_SQL["bound_locks"])
             noted = await connection.fetchrow(
                 _SQL["set_aside"], *key, delivery.event_type, delivery.subject, delivery.occurred_at,
                 state.stored, *obstacle, payload,

@@ -107,7 +107,6 @@ class PlanPeriods:
     async def prepare(self, period: Period) -> Step | Obstacle | None:
         """Fix what is to be asked of the ledger next; None where nothing is owed. Raises `Unavailable`."""
         async with self._database.acquire() as connection, connection.transaction():
-            await connection.execute(_SQL["bound_locks"])
             known = await connection.fetchrow(_SQL["lock_period"], *period)
             if known is None:
                 return None
