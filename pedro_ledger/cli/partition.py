@@ -7,7 +7,7 @@ import typer
 
 from pedro_ledger.cli.base import AsJson, Config, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
-from pedro_ledger.postgres.database import unavailable
+from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.sessions import JOB
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.schema.partitions import Plan, convert, make_plan

@@ -179,12 +179,12 @@ class UserActor:
         self.originals = {}
         for submission, _ in unit.decided:
             for each in self._with_followers(submission, followers):
-                each.answer(Answer(None, error))
+                each.answer(Answer(None, _as_told(each, error)))
 
     def fail_waiting(self, error: LedgerError) -> None:
         """Tell everybody who waits, but not those whose unit is under way."""
         for submission in self._drain():
-            submission.answer(Answer(None, error))
+            submission.answer(Answer(None, _as_told(submission, error)))
 
     def expire(self, now: float) -> int:
         """Answer what is past its deadline (`now` and deadlines on the loop's clock). Returns how many."""
@@ -260,6 +260,11 @@ class UserActor:
             if self.put_back is None:
                 self.put_back = deque()
             self.put_back.extendleft(reversed(again))
+
+
+def _as_told(submission: Submission, error: LedgerError) -> LedgerError:
+    """What a caller is told of `error`: nobody is told that what is in doubt was not applied."""
+    return OUTCOME_UNKNOWN if submission.in_doubt and isinstance(error, Unavailable) else error
 
 
 def replay(user_id: str, submission: Submission, stored: Stored) -> Answer:

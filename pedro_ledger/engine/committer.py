@@ -9,7 +9,7 @@ from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.ports import Meter, UnitStore, WallClock
 from pedro_ledger.engine.submission import Submission
 from pedro_ledger.ledger.decide import Facts
-from pedro_ledger.ledger.errors import NotCommitted, OperationRejected, OutcomeUnknown
+from pedro_ledger.ledger.errors import LedgerError, NotCommitted, OutcomeUnknown
 from pedro_ledger.ledger.units import Outcome, Replayed, Stale, Unit
 
 BATCH_SPLIT_MIN = 32
@@ -142,7 +142,10 @@ class GroupCommitter:
                 await self._split(slots, failure)
             else:
                 self._note_failure(failure)
-                await self._retry_later(slots)
+                if failure.error is None:
+                    await self._retry_later(slots)
+                else:
+                    self._fail(slots, failure.error)
             return
         self._retry_s, self._failure = RETRY_FIRST_S, ""
         self._meter.batch(len(units), sum(len(unit.decided) for unit in units), perf_counter() - started)
@@ -181,8 +184,15 @@ class GroupCommitter:
             return
         actor, unit = slots[0].actor, slots[0].unit
         if len(unit.decided) == 1:
-            actor.fail_unit(OperationRejected(f"The database refuses this operation: {failure}."))
+            assert failure.error is not None, "what is to blame is told why"
+            self._fail(slots, failure.error)
         else:
             actor.one_by_one = len(unit.decided)
             actor.abandon_unit()
-        self._on_idle(actor)
+            self._on_idle(actor)
+
+    def _fail(self, slots: list[BatchSlot], error: LedgerError) -> None:
+        """The units certainly were not committed, and will not be as things stand: tell their callers."""
+        for slot in slots:
+            slot.actor.fail_unit(error)
+            self._on_idle(slot.actor)

@@ -116,16 +116,29 @@ class Unavailable(LedgerError):
     code = "unavailable"
 
 
+class SchemaChanged(Unavailable):
+    """The app's database schema is in the way"""
+
+    code = "schema_changed"
+
+
 class OperatorError(Exception):
     """What whoever runs the ledger can mend. The message is one line that says what is wrong and what to do."""
 
 
 class NotCommitted(Exception):
-    """A batch that certainly did not take effect. `poisoned`: one of its operations is to blame, so split it."""
+    """A batch that certainly did not take effect.
 
-    def __init__(self, reason: str, *, poisoned: bool) -> None:
+    `poisoned`: one of its operations is to blame, so split it. `error` is what that operation is told (by default that the
+    database refuses it); where none is to blame, what all are told at once. Without either, the batch is tried again.
+    """
+
+    def __init__(self, reason: str, *, poisoned: bool, error: LedgerError | None = None) -> None:
         super().__init__(reason)
         self.poisoned = poisoned
+        if poisoned and error is None:
+            error = OperationRejected(f"The database refuses this operation: {reason}.")
+        self.error = error
 
 
 class OutcomeUnknown(Exception):

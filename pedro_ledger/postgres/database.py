@@ -1,4 +1,4 @@
-"""Connections to one PostgreSQL server: how they are opened, what they carry, how their failures are read."""
+"""Connections to one PostgreSQL server: how they are opened, and what they carry."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import structlog
 
-from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Unavailable
+from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.sessions import (
     HOT_SETTINGS,
     SERVING,
@@ -29,31 +29,6 @@ else:
     Pool = asyncpg.Pool
 
 log = structlog.get_logger(__name__)
-
-_BLAME_THE_DATA = frozenset({"22", "23", "42", "P0"})
-_CERTAINLY_ABORTED = _BLAME_THE_DATA | {"0A", "25", "40", "53", "54", "55"}
-
-CONNECTION_FAILURES = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    ConnectionError,
-    OSError,
-    TimeoutError,
-)
-
-
-def commit_failure(error: BaseException) -> NotCommitted | OutcomeUnknown:
-    """What an exception out of a commit says: certainly nothing was written, or nobody knows.
-
-    Only an ERROR of the statement itself is certain: the server aborts the transaction with it and says so. A lost
-    connection, a timeout, or a server that ends (FATAL) may have come after the commit record reached the disk.
-    """
-    if isinstance(error, asyncpg.PostgresError):
-        sqlstate = error.sqlstate or ""
-        if getattr(error, "severity_en", None) == "ERROR" and sqlstate[:2] in _CERTAINLY_ABORTED:
-            return NotCommitted(f"{type(error).__name__} ({sqlstate})", poisoned=sqlstate[:2] in _BLAME_THE_DATA)
-    return OutcomeUnknown(f"{type(error).__name__}: the connection failed at or after the commit")
 
 
 class Database:
@@ -151,21 +126,3 @@ class Database:
         """The query's first line, which says its purpose; never its parameters."""
         if query.elapsed >= self._slow_query_s:
             log.warning("slow_query", query=query.query.partition("\n")[0][:200], seconds=round(query.elapsed, 3))
-
-
-class unavailable:  # noqa: N801 - reads as a phrase: `with unavailable():`
-    """Turns what a failing server raises into `Unavailable`."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is None or isinstance(error, Unavailable):
-            return
-        if isinstance(error, CONNECTION_FAILURES) or (
-            isinstance(error, asyncpg.PostgresError)
-            and (error.sqlstate or "")[:2] in {"08", "25", "28", "3D", "40", "53", "55", "57", "58"}
-        ):
-            raise Unavailable(
-                "The database cannot be asked now. Try again shortly.", reason=type(error).__name__
-            ) from error

@@ -8,7 +8,7 @@ import pytest
 
 from pedro_ledger.engine.committer import BATCH_SPLIT_MIN, FAIR_SHARE_MIN
 from pedro_ledger.engine.engine import Engine, EngineLimits
-from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, Unavailable
+from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, SchemaChanged, Unavailable
 from pedro_ledger.ledger.ids import account_tag, entry_id
 from pedro_ledger.ledger.operations import Deduct, Grant, Refund
 from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored
@@ -171,6 +171,36 @@ async def test_one_operation_that_the_database_refuses_harms_no_neighbour() -> N
     assert refused.error.code == "operation_rejected"
     assert all(answer.receipt is not None for answer in answers.values())
     assert answers["c", "3"].receipt.credits_remaining == 98  # type: ignore[union-attr]
+
+
+async def test_what_no_operation_is_to_blame_for_and_waiting_does_not_mend_is_told_to_all_at_once() -> None:
+    store = Store()
+    store.script = [
+        raising(NotCommitted("(42703)", poisoned=False, error=SchemaChanged("gone", outcome="not_applied")))
+    ]
+    async with engine_on(store) as engine:
+        answers = await asyncio.gather(*(engine.submit(user, deduct(str(n))) for user in "abc" for n in range(2)))
+        assert engine.committer.failure == "(42703)"
+        assert len(store.batches) == 1
+        assert (await engine.submit("a", deduct("0"))).receipt is not None
+        assert engine.committer.failure == ""
+    assert [answer.error.code for answer in answers if answer.error is not None] == ["schema_changed"] * 6
+
+
+async def test_what_is_in_doubt_is_not_called_not_applied_because_the_schema_changed_meanwhile() -> None:
+    store = Store()
+    schema_changed = SchemaChanged("a column", outcome="not_applied")
+    store.script = [
+        raising(OutcomeUnknown("cut")),
+        raising(NotCommitted("(23502)", poisoned=True, error=schema_changed)),
+    ]
+    store.settle_script = [lambda units: [Stale(account("u"))]]
+    async with engine_on(store) as engine:
+        told = (await engine.submit("u", deduct("sent"))).error
+        assert told is not None
+        assert told.facts["outcome"] == "unknown"
+        store.script = [raising(NotCommitted("(23502)", poisoned=True, error=schema_changed))]
+        assert (await engine.submit("u", deduct("new"))).error is schema_changed
 
 
 async def test_a_full_mailbox_and_a_full_house_are_refused_at_once() -> None:

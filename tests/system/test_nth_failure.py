@@ -11,7 +11,8 @@ import pytest
 from pedro_ledger.cli.verify import audit
 from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.ledger.errors import Unavailable
-from pedro_ledger.postgres.database import CONNECTION_FAILURES, Database
+from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.failures import CONNECTION_FAILURES
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.journal.commit import BatchWriter
 from pedro_ledger.store.schema.migrations import MigrationError

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from pedro_ledger.postgres.advisory_locks import Lock, session_lock
-from pedro_ledger.postgres.database import Database, unavailable
+from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.sessions import JOB
 from pedro_ledger.store.app.admin_settings import AdminSettingsStore
 from pedro_ledger.store.app.plans import PlanStore

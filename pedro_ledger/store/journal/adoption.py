@@ -11,7 +11,8 @@ from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.ids import account_tag
 from pedro_ledger.ledger.operations import OPENING_KEY, Opening, Operation
 from pedro_ledger.ledger.units import Unit
-from pedro_ledger.postgres.database import Connection, Database, unavailable
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.ids import new_id
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.sessions import MIGRATION

@@ -11,7 +11,8 @@ from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
 from pedro_ledger.ledger.units import APPLIED, Outcome, Refused, Replayed, Stale, Stored, Unit
-from pedro_ledger.postgres.database import CONNECTION_FAILURES, Connection, Database, commit_failure
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.failures import CONNECTION_FAILURES, commit_failure
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.sessions import HOT_SETTINGS, SERVING
 from pedro_ledger.store.journal.rows import account_of, stored_entry_of, stored_refusal_of
@@ -90,7 +91,10 @@ class BatchWriter:
         try:
             return await _Channel.open(self._database, self._timeout_s)
         except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
-            raise NotCommitted(f"no connection ({type(error).__name__})", poisoned=False) from error
+            failure = commit_failure(error)
+            if isinstance(failure, OutcomeUnknown):  # nothing was sent yet
+                failure = NotCommitted(f"no connection ({type(error).__name__})", poisoned=False)
+            raise failure from error
 
 
 class _Channel:

@@ -14,7 +14,8 @@ from pedro_ledger.ledger.evidence.checkpoints import PAGE_LEAVES, Checkpoint, Le
 from pedro_ledger.ledger.evidence.merkle import RootBuilder, leaf_hash, root_of
 from pedro_ledger.ledger.evidence.strict_json import EvidenceError
 from pedro_ledger.postgres.advisory_locks import Lock, try_session_lock
-from pedro_ledger.postgres.database import CONNECTION_FAILURES, Connection, Database, unavailable
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.failures import CONNECTION_FAILURES, unavailable
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.sessions import JOB
 

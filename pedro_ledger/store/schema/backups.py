@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.client_programs import Program, ProgramError, fitting, run_program
-from pedro_ledger.postgres.database import Connection, Database, unavailable
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.sessions import JOB
 

@@ -14,7 +14,8 @@ import structlog
 
 from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.advisory_locks import Lock, try_lock
-from pedro_ledger.postgres.database import Connection, Database, unavailable
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.sessions import JOB, MIGRATION
 from pedro_ledger.store.schema.migrations import lock_migrations

@@ -1,7 +1,8 @@
 """Two roles: the owner migrates, the app role serves and cannot change or remove what was written."""
 
 from pedro_ledger.ledger.errors import OperatorError
-from pedro_ledger.postgres.database import Connection, Database, unavailable
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.queries import SqlFiles
 
 _SQL = SqlFiles("schema")

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from pedro_ledger.ledger.account import Account, AccountQuery
@@ -11,7 +10,7 @@ from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
 from pedro_ledger.ledger.operations import Deduct, Grant, Operation
 from pedro_ledger.ledger.units import APPLIED, Replayed, Stale, Unit
-from pedro_ledger.postgres.database import Connection, Database, commit_failure
+from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.store.app.users import UserStore
 from pedro_ledger.store.journal.accounts import AccountReader
 from pedro_ledger.store.journal.adoption import Adopter
@@ -208,10 +207,3 @@ async def test_grants_and_deducts_of_other_replicas_are_seen(database: Database,
     await writer.commit([ahead])
     (outcome,) = await writer.commit([unit(a, deduct("1"))])
     assert outcome == Stale(ahead.after)
-
-
-def test_only_an_error_of_the_statement_itself_is_certain() -> None:
-    assert isinstance(commit_failure(asyncpg.InterfaceError("closed")), OutcomeUnknown)
-    assert isinstance(commit_failure(TimeoutError()), OutcomeUnknown)
-    assert isinstance(commit_failure(asyncpg.AdminShutdownError("x")), OutcomeUnknown)
-    assert isinstance(commit_failure(asyncpg.UniqueViolationError("x")), OutcomeUnknown), "without its severity"
