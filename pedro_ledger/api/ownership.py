@@ -1,23 +1,18 @@
 """Whose things a call is about, and what customers may do with their own tokens: read what is theirs."""
 
-from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.reading import invalid_query
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.ledger.errors import UserNotFound
+from pedro_ledger.store.app.users import UserStore
 from pedro_ledger.store.journal.accounts import CLERK_PREFIX
 
 MYSELF = "me"
 """In place of `{user}`: whoever's token it is."""
 
 
-def looks_like_a_token(text: str) -> bool:
-    """Whether it has the shape of a signed JWT; keys do not."""
-    return text.count(".") == 2 and text.startswith("eyJ")
-
-
-async def only_their_own(request: Request, caller: Caller, context: Context, *, for_customers: bool) -> None:
+async def only_their_own(request: Request, caller: Caller, users: UserStore, *, for_customers: bool) -> None:
     """Let a customer through to what is theirs. Raises the problem 403 `not_for_customers`, and `UserNotFound` for others' things."""
     if not for_customers:
         raise Problem(
@@ -29,16 +24,24 @@ async def only_their_own(request: Request, caller: Caller, context: Context, *, 
     own = f"{CLERK_PREFIX}{caller.customer}"
     in_path = request.path_values.get("user")
     asked = in_path if in_path is not None else request.query.get("user", MYSELF)
-    if asked not in {MYSELF, own} and (asked.startswith(CLERK_PREFIX) or await context.users.find(own) != asked):
+    if asked not in {MYSELF, own} and (asked.startswith(CLERK_PREFIX) or await users.find(own) != asked):
         raise UserNotFound(f"There is no user {asked}.", user=asked)
     if in_path is not None:
         request.path_values = {**request.path_values, "user": own}
 
 
-async def owner(request: Request, context: Context, ref: str | None) -> str:
+async def owner(request: Request, users: UserStore, ref: str | None) -> str:
     """The id of the user `ref` that `?user=` names, or whose own token it is. Raises the problem 400, and `UserNotFound`."""
-    if request.caller.customer is not None:  # the door has seen that `user` is nobody else
-        return await context.user_id(f"{CLERK_PREFIX}{request.caller.customer}")
+    if request.caller.customer is not None:  # the authenticator has seen that `user` is nobody else
+        return await id_of(users, f"{CLERK_PREFIX}{request.caller.customer}")
     if ref is None:
         raise invalid_query("user", "is needed: the owner's id, or clerk: and the Clerk id")
-    return await context.user_id(ref)
+    return await id_of(users, ref)
+
+
+async def id_of(users: UserStore, ref: str) -> str:
+    """The id of the user that `ref` names. Raises `UserNotFound`."""
+    found = await users.find(ref)
+    if found is None:
+        raise UserNotFound(f"There is no user {ref}.", user=ref)
+    return found

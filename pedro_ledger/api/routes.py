@@ -63,6 +63,7 @@ class Route(Generic[A]):
     method: str
     path: str
     handler: Callable[..., Awaitable[Response[A]]]
+    """Takes the request, and the parts of the daemon that its other parameters name (see `wiring`)."""
     scope: Access
     """What a key must have, or `PUBLIC`."""
     _: KW_ONLY

@@ -6,6 +6,7 @@ and our route table already says all that they would have to be told.
 
 import asyncio
 import re
+from collections.abc import Iterable
 from itertools import count
 from random import random
 from secrets import token_hex
@@ -14,17 +15,16 @@ from typing import Any, cast
 import structlog
 from aiohttp import web
 
-from pedro_ledger.api.access.api_keys import bearer
-from pedro_ledger.api.context import Context
+from pedro_ledger.api.access.authenticator import Authenticator
 from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem, internal_error, problem_of, problem_of_aiohttp, raw_answer, render
+from pedro_ledger.api.http.rate_limits import RateLimits
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.scopes import Scope
-from pedro_ledger.api.ownership import looks_like_a_token, only_their_own
 from pedro_ledger.api.router import Router
-from pedro_ledger.api.routes import PUBLIC, ROUTES, Route
+from pedro_ledger.api.routes import PUBLIC, Route
 from pedro_ledger.ledger.errors import LedgerError, Overloaded
 from pedro_ledger.telemetry.logs import request_id as current_request_id
+from pedro_ledger.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +41,15 @@ LINGER_S = 1.0
 """How long the rest of a refused body is read, so that its sender gets to see the answer."""
 
 
-def make_server(context: Context, *, access_log: bool, body_bytes_max: int, connections_max: int) -> web.Server:
+def make_server(
+    handler: "RequestHandler", *, body_bytes_max: int, body_timeout_s: float, connections_max: int
+) -> web.Server:
     """The server, to be run by aiohttp's `ServerRunner`."""
-    handler = RequestHandler(context, access_log=access_log)
 
     def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
-        return Request(message, payload, protocol, writer, task, handler.loop, client_max_size=body_bytes_max)
+        request = Request(message, payload, protocol, writer, task, handler.loop, client_max_size=body_bytes_max)
+        request.body_timeout_s = body_timeout_s
+        return request
 
     return _Server(
         handler.answer,
@@ -61,11 +64,21 @@ def make_server(context: Context, *, access_log: bool, body_bytes_max: int, conn
 class RequestHandler:
     """What stands between a connection and the handlers."""
 
-    def __init__(self, context: Context, *, access_log: bool) -> None:
-        self.loop = context.engine.loop
-        self._context = context
+    def __init__(
+        self,
+        routes: Iterable[Route[Any]],
+        authenticator: Authenticator,
+        limits: RateLimits | None,
+        metrics: Metrics,
+        *,
+        access_log: bool,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._router = Router(routes)
+        self._authenticator = authenticator
+        self._limits = limits
+        self._metrics = metrics
         self._access_log = access_log
-        self._router = Router(ROUTES)
         self._prefix, self._numbers = token_hex(6), count(1)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -76,7 +89,7 @@ class RequestHandler:
         request_id = sent if sent is not None and is_sane else f"{self._prefix}-{next(self._numbers)}"
         current_request_id.set(request_id)
         method, template = "other", "unmatched"
-        told: dict[str, str] | None = None
+        rate_headers: dict[str, str] | None = None
         response: web.StreamResponse
         try:
             route, request.path_values = self._router.find(request.method, request.raw_path)
@@ -84,11 +97,12 @@ class RequestHandler:
             if route.scope is PUBLIC:
                 request.caller = _NOBODY
             else:
-                request.caller = caller = await self._caller(request, route, route.scope)
-                limits = self._context.limits
-                if limits is not None:
-                    told = limits.take_call(caller.key_id, request.path_values.get("user"), self.loop.time())
-            response = await route.handler(request, self._context)
+                caller = await self._authenticator.authenticate(request, route, route.scope)
+                request.caller = caller
+                if self._limits is not None:
+                    user = request.path_values.get("user")
+                    rate_headers = self._limits.take_call(caller.key_id, user, self.loop.time())
+            response = await route.handler(request)
         except Problem as problem:
             response = render(problem)
         except LedgerError as error:
@@ -101,26 +115,12 @@ class RequestHandler:
             log.exception("internal_error", method=method, route=template)
             response = render(internal_error())
         response.headers["X-Request-Id"] = request_id
-        if told:
-            response.headers.update(told)
-        self._context.metrics.request(method, template, response.status)
+        if rate_headers:
+            response.headers.update(rate_headers)
+        self._metrics.request(method, template, response.status)
         if self._access_log:
             log.info("request", method=method, route=template, status=response.status)
         return response
-
-    async def _caller(self, request: Request, route: Route[Any], scope: Scope) -> Caller:
-        """Who asks, once it is sure that they may. Raises the problems 401, 403, and 404 for what is another customer's."""
-        context = self._context
-        try:
-            caller = context.keys.authenticate(request)
-        except Problem:
-            if context.customers is None or not looks_like_a_token(token := bearer(request)):
-                raise
-            caller = await context.customers.authenticate(token)
-            await only_their_own(request, caller, context, for_customers=route.customers)
-        else:
-            caller.enter(scope, by_workspace=route.by_workspace)
-        return caller
 
 
 class _Server(web.Server):

@@ -15,14 +15,17 @@ from aiohttp import web
 
 from pedro_ledger import __version__
 from pedro_ledger.api.access.api_keys import KeyRing
+from pedro_ledger.api.access.authenticator import Authenticator
 from pedro_ledger.api.access.key_refresher import KeyRefresher
 from pedro_ledger.api.access.session_tokens import CustomerTokens
-from pedro_ledger.api.context import AppTables, Context
+from pedro_ledger.api.gauges import Gauges
 from pedro_ledger.api.http.listener import Listener
 from pedro_ledger.api.http.rate_limits import rate_limits
 from pedro_ledger.api.openapi import describe
+from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.readiness import Readiness
-from pedro_ledger.api.server import make_server
+from pedro_ledger.api.server import RequestHandler, make_server
+from pedro_ledger.api.wiring import Parts, bound_routes
 from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.daemon.checkpoints import make_sealer
 from pedro_ledger.daemon.databases import Databases, open_databases, open_reader
@@ -36,7 +39,12 @@ from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.health import DatabaseHealth
 from pedro_ledger.postgres.replica import CHECK_INTERVAL_S
 from pedro_ledger.settings import Settings
+from pedro_ledger.store.app.admin_settings import AdminSettingsStore
+from pedro_ledger.store.app.features import FeatureStore
+from pedro_ledger.store.app.plans import PlanStore
 from pedro_ledger.store.app.price_refresher import PriceRefresher
+from pedro_ledger.store.app.storage_objects import StorageStore
+from pedro_ledger.store.app.subscription_events import SubscriptionEventStore
 from pedro_ledger.store.app.users import UserStore
 from pedro_ledger.store.billing.deliveries import DeliveryDesk
 from pedro_ledger.store.billing.inbox import WebhookStore
@@ -100,7 +108,7 @@ class Running(NamedTuple):
     key: str
     key_file: Path | None
     """Where the key is kept, when the daemon made it."""
-    context: Context
+    parts: Parts
 
 
 class Daemon:
@@ -119,7 +127,7 @@ class Daemon:
             spare_the_collector()
             allow_open_files(self._settings.connections_max + OTHER_FILES)
             announce(running)
-            engine = running.context.engine
+            engine = running.parts.engine
             engine.crashed.add_done_callback(lambda _: stop.set())
             await stop.wait()
             if engine.crashed.done():
@@ -137,14 +145,14 @@ class Daemon:
             if not (databases.is_embedded or self._settings.allow_owner):
                 await require_app_role(databases.primary)
             key, key_file = api_key_of(self._settings, make=databases.is_embedded)
-            context = await self._build(databases, key, stack)
-            for missing in await context.readiness.missing():
+            parts, keys = await self._build(databases, key, stack)
+            for missing in await parts.readiness.missing():
                 log.error("not_ready", missing=missing)
-            address = await self._listen(context, stack)
+            address = await self._listen(parts, keys, stack)
             log.info("serving", address=address, version=__version__, database=databases.primary.url.label)
-            yield Running(address, key, key_file, context)
+            yield Running(address, key, key_file, parts)
 
-    async def _build(self, databases: Databases, key: str, stack: AsyncExitStack) -> Context:
+    async def _build(self, databases: Databases, key: str, stack: AsyncExitStack) -> tuple[Parts, KeyRing]:
         settings = self._settings
         await databases.primary.open()
         stack.push_async_callback(databases.primary.close)
@@ -158,8 +166,8 @@ class Daemon:
             wall_clock_ms,
             limits_of(settings),
         )
-        catalog = PriceRefresher(databases.primary, engine.reprice)
-        await catalog.refresh()
+        prices = PriceRefresher(databases.primary, engine.reprice)
+        await prices.refresh()
         purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
         partitions = PartitionKeeper(databases.direct)
         keys = KeyRing.of_one(key, "initial") if key else KeyRing({})
@@ -170,12 +178,12 @@ class Daemon:
         reader = await open_reader(databases, settings, stack, metrics)
         worker = RollupWorker(databases.primary, interval_s=settings.rollup_interval_s, on_step=metrics.rolled_up)
         webhooks = make_webhooks(
-            databases.primary, engine, settings, self._webhook_secrets, metrics, lambda: catalog.plans_seen
+            databases.primary, engine, settings, self._webhook_secrets, metrics, lambda: prices.plans_seen
         )
         loops = [
             Looper("deadlines", engine.sweeper.tick, SWEEP_EVERY_S, metrics, is_vital=True),
             Looper("keys", watch.refresh, settings.keys_refresh_s, metrics, is_vital=True, starts_now=False),
-            Looper("prices", catalog.refresh, settings.prices_refresh_s, metrics, is_vital=True, starts_now=False),
+            Looper("prices", prices.refresh, settings.prices_refresh_s, metrics, is_vital=True, starts_now=False),
             Looper("key_uses", watch.note_use, NOTE_USE_EVERY_S, metrics, starts_now=False),
             Looper("refusals", purger.tick, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
             Looper("rollups", worker.tick, settings.rollup_interval_s, metrics),
@@ -192,38 +200,45 @@ class Daemon:
             stack.push_async_callback(_cancel, asyncio.create_task(loop.run(), name=loop.name))
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
         health = DatabaseHealth(databases.primary)
-        return Context(
+        parts = Parts(
             engine=engine,
-            entries=EntryReader(databases.primary, reader),
-            proofs=ProofStore(databases.primary),
-            reports=ReportReader(reader),
-            users=UserStore(databases.primary),
-            webhooks=webhooks,
-            catalog=catalog,
-            app_tables=AppTables(databases.primary),
-            keys=keys,
+            operation_types=OperationTypes(prices),
+            prices=prices,
             limits=rate_limits(
                 key_per_s=settings.rate_limit_key_per_s,
                 user_per_s=settings.rate_limit_user_per_s,
                 burst_s=settings.rate_limit_burst_s,
             ),
-            customers=customers_of(settings),
-            database=databases.primary,
+            entries=EntryReader(databases.primary, reader),
+            users=UserStore(databases.primary),
+            signup_credits=settings.signup_credits,
+            plans=PlanStore(databases.primary),
+            features=FeatureStore(databases.primary),
+            admin_settings=AdminSettingsStore(databases.primary),
+            storage_objects=StorageStore(databases.primary),
+            subscription_events=SubscriptionEventStore(databases.primary),
+            proofs=ProofStore(databases.primary),
+            reports=ReportReader(reader),
+            webhooks=webhooks,
+            deliveries=webhooks.deliveries,
             health=health,
             readiness=Readiness(engine, health, loops),
+            gauges=Gauges(engine, databases.primary, metrics),
             metrics=metrics,
-            body_bytes_max=settings.body_bytes_max,
-            body_timeout_s=settings.body_timeout_s,
-            signup_credits=settings.signup_credits,
             description=describe(),
         )
+        return parts, keys
 
-    async def _listen(self, context: Context, stack: AsyncExitStack) -> str:
+    async def _listen(self, parts: Parts, keys: KeyRing, stack: AsyncExitStack) -> str:
         settings = self._settings
+        authenticator = Authenticator(keys, customers_of(settings), parts.users)
+        handler = RequestHandler(
+            bound_routes(parts), authenticator, parts.limits, parts.metrics, access_log=settings.access_log
+        )
         server = make_server(
-            context,
-            access_log=settings.access_log,
+            handler,
             body_bytes_max=settings.body_bytes_max,
+            body_timeout_s=settings.body_timeout_s,
             connections_max=settings.connections_max,
         )
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.shutdown_grace_s)
@@ -238,7 +253,7 @@ class Daemon:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
 
         async def turn_away() -> None:
-            context.engine.is_draining = True
+            parts.engine.is_draining = True
             await listener.close()
 
         stack.push_async_callback(turn_away)

@@ -7,12 +7,14 @@ from typing import Any
 import orjson
 import pytest
 
-from pedro_ledger.api.access.api_keys import KeyRing
-from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import STATUS_BY_CODE
 from pedro_ledger.api.http.scopes import Scope
+from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.ledger import errors
+from pedro_ledger.postgres.database import Connection
+from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
+from tests.support.keys import bearer_with
 
 
 @pytest.mark.parametrize(
@@ -25,14 +27,14 @@ async def test_what_is_no_valid_key_is_refused(api: Api, auth: str) -> None:
     assert reply.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-async def test_a_grant_in_a_batch_needs_admin(api: Api) -> None:
+async def test_a_grant_in_a_batch_needs_admin(api: Api, connection: Connection) -> None:
     user = await api.user(100)
-    api.context.keys.replace({KeyRing.digest("writer"): Caller("writer", frozenset({Scope.WRITE}))})
+    writer = await bearer_with(api, connection, Scope.WRITE)
     lines = [
         {"type": "grant", "user": user, "idempotencyKey": "1", "credits": 5, "source": "promo"},
         {"type": "deduct", "user": user, "idempotencyKey": "2", "operationType": "AI_TEXT_CHAT", "credits": 1},
     ]
-    reply = await api.post("/v1/operations", {"operations": lines}, auth="Bearer writer")
+    reply = await api.post("/v1/operations", {"operations": lines}, auth=writer)
     assert [result["status"] for result in reply.json["results"]] == [403, 201]
 
 
@@ -186,18 +188,20 @@ async def test_a_body_over_the_limit_is_413_and_one_at_the_limit_is_read(api: Ap
 
 
 @pytest.mark.parametrize(("size", "status"), [(1024, b"400"), (1025, b"413")])
-async def test_a_small_limit_holds_for_a_body_that_comes_with_its_head(api: Api, size: int, status: bytes) -> None:
-    api.context._body_bytes_max = 1024
-    host, _, port = api.address.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+async def test_a_small_limit_holds_for_a_body_that_comes_with_its_head(
+    database_url: str, size: int, status: bytes
+) -> None:
     head = (
         f"POST /v1/operations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\nContent-Length: {size}\r\n\r\n"
     )
-    writer.write(head.encode() + b"x" * size)
-    async with asyncio.timeout(5):
-        assert (await reader.readline()).split()[1] == status
-    writer.close()
-    await writer.wait_closed()
+    async with Daemon(settings_for(database_url, body_bytes_max=1024)).started() as running:
+        host, _, port = running.address.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head.encode() + b"x" * size)
+        async with asyncio.timeout(60):
+            assert (await reader.readline()).split()[1] == status
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_huge_chunked_body_is_cut_off(api: Api) -> None:
@@ -280,7 +284,7 @@ async def test_our_own_mistake_is_told_without_what_it_was(api: Api, monkeypatch
     async def broken(_: str) -> str:
         raise RuntimeError("secret of the inside")
 
-    monkeypatch.setattr(api.context, "user_id", broken)
+    monkeypatch.setattr(api.parts.users, "find", broken)
     reply = await api.get("/v1/users/somebody", headers={"X-Request-Id": "find-me"})
     assert (reply.status, reply.code, reply.headers["X-Request-Id"]) == (500, "internal_error", "find-me")
     assert reply.json["detail"].startswith("The daemon made a mistake; its log has the request id.")

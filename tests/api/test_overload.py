@@ -24,7 +24,7 @@ async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
 
             async def in_flight(count: int) -> None:
                 async with asyncio.timeout(5):
-                    while api.context.engine.in_flight < count:
+                    while api.parts.engine.in_flight < count:
                         await asyncio.sleep(0)
 
             waiting = [asyncio.create_task(api.deduct(user, 1)) for user in users[:14]]

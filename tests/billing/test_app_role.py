@@ -24,4 +24,4 @@ async def test_every_effect_is_allowed_to_the_app_role(app_role_url: str, plans:
         assert await api.balance(user) == 1100
         assert (await clerk(api, clerk_gone("user_1", at="2026-11-05"))).json["state"] == "applied"
         await connection.execute("UPDATE pedro_ledger.webhook_delivery SET received_at = now() - interval '90 days'")
-        assert await running.context.webhooks.purge() == 5
+        assert await running.parts.webhooks.purge() == 5

@@ -159,7 +159,7 @@ async def test_a_partial_refund_and_a_cancellation_take_nothing(hooked: Api, pla
 
 
 async def test_prices_follow_the_plan_until_the_subscription_is_deleted(hooked: Api, plans: None) -> None:
-    await hooked.context.catalog.refresh()
+    await hooked.parts.prices.refresh()
     user = await payer(hooked)
     await deliver(hooked, asaas_subscription("CREATED", reference=REFERENCE))
     assert (await hooked.deduct(user, None)).code == "no_price"
@@ -189,7 +189,7 @@ async def test_a_user_whom_the_app_makes_is_found_too(hooked: Api, plans: None, 
         """INSERT INTO public."User" ("id", "clerkId", "updatedAt") VALUES ('u1', 'user_1', now())"""
     )
     await connection.execute("UPDATE pedro_ledger.webhook_delivery SET next_try_at = now()")
-    await hooked.context.webhooks.tick()
+    await hooked.parts.webhooks.tick()
     assert await hooked.balance("u1") == 1000
 
 
@@ -266,7 +266,7 @@ async def test_deliveries_are_kept_longer_than_they_are_repeated(
         await connection.execute(
             "UPDATE pedro_ledger.webhook_delivery SET received_at = now() - $1::interval WHERE provider = 'asaas'", age
         )
-        await hooked.context.webhooks.purge()
+        await hooked.parts.webhooks.purge()
         assert await connection.fetchval("SELECT count(*) FROM pedro_ledger.webhook_delivery") == kept
     await deliver(hooked, event)
     assert await hooked.balance((await hooked.get("/v1/users/clerk:user_1")).json["id"]) == 1100

@@ -160,12 +160,12 @@ async def test_what_comes_before_its_plan_is_granted_when_the_plan_is_there(
         """INSERT INTO public."Plan" ("id", "clerkId", "name", "credits", "updatedAt") VALUES ('p', 'cplan_pro', 'Pro', 7, now())"""
     )
     await connection.execute("UPDATE pedro_ledger.plan_period SET next_try_at = now()")
-    await hooked.context.webhooks.tick()
+    await hooked.parts.webhooks.tick()
     assert await hooked.balance(user) == 107
 
 
 async def test_the_plan_that_prices_a_user_follows_from_the_events(hooked: Api, plans: None) -> None:
-    await hooked.context.catalog.refresh()
+    await hooked.parts.prices.refresh()
     await clerk(hooked, clerk_user("created", "user_1"))
     user = (await user_of(hooked))["id"]
 

@@ -56,7 +56,7 @@ async def test_a_turn_finishes_it_where_no_repeat_comes(
     await asaas(hooked, PAID)
     assert await connection.fetchval("SELECT is_asked FROM pedro_ledger.plan_period")
     await connection.execute("UPDATE pedro_ledger.plan_period SET next_try_at = now()")
-    await hooked.context.webhooks.tick()
+    await hooked.parts.webhooks.tick()
     assert await hooked.balance(user) == 1100
     assert tuple(await connection.fetchrow("SELECT step, is_asked, is_owed FROM pedro_ledger.plan_period") or ()) == (
         1, False, False,

@@ -60,7 +60,7 @@ async def test_a_plan_without_a_number_of_credits_holds_up_nobody_else(
         )  # fmt: skip
     assert (await asaas(hooked, paid("user_2", "asaas_pro"))).json["state"] == "applied"
     await connection.execute("UPDATE pedro_ledger.plan_period SET next_try_at = now()")
-    await hooked.context.webhooks.tick()
+    await hooked.parts.webhooks.tick()
     assert [await hooked.balance(user) for user in (first, second)] == [100, 1100]
     assert (await clerk(hooked, clerk_user("created", "user_3"))).json["state"] == "applied"
     assert await listed(hooked) == [("evt_unlimited", "plan_credits_invalid")]
@@ -155,10 +155,10 @@ async def test_a_delivery_that_the_database_refuses_is_told_and_harms_no_other(
     user = await made(hooked, "user_2")
     assert await hooked.balance(user) == 1100
     await connection.execute("UPDATE pedro_ledger.webhook_delivery SET next_try_at = now()")
-    await hooked.context.webhooks.tick()
+    await hooked.parts.webhooks.tick()
     assert await listed(hooked, state) == [("msg_odd", reason)]
     await connection.execute('DROP TRIGGER refuses ON public."User"')
-    assert await hooked.context.webhooks.deliveries.retry(["clerk:msg_odd"]) == ["clerk:msg_odd"]
+    assert await hooked.parts.webhooks.deliveries.retry(["clerk:msg_odd"]) == ["clerk:msg_odd"]
 
     async def has_come() -> bool:
         return (await hooked.get("/v1/users/clerk:user_1")).status == 200
@@ -186,7 +186,7 @@ async def test_a_fault_of_our_own_in_one_delivery_ends_neither_the_loop_nor_its_
         assert (reply.status, reply.json["state"], reply.json["reason"]) == (200, "waiting", "internal_error")
         await connection.execute("UPDATE pedro_ledger.webhook_delivery SET next_try_at = now()")
         assert (await asaas(hooked, paid("user_2", "asaas_pro"))).json["state"] == "applied"
-        await hooked.context.webhooks.tick()
+        await hooked.parts.webhooks.tick()
         assert [await hooked.balance(user) for user in (first, second)] == [100, 1100]
     await connection.execute("UPDATE pedro_ledger.webhook_delivery SET next_try_at = now()")
 

@@ -61,5 +61,5 @@ async def test_what_is_named_is_tried_again(set_aside: Api, database_url: str, c
     status, answer = await told(database_url, "retry", "--all")
     assert status == 0
     assert "clerk:msg_user" in answer["due"]
-    await set_aside.context.webhooks.tick()
+    await set_aside.parts.webhooks.tick()
     assert await set_aside.balance((await set_aside.get("/v1/users/clerk:user_1")).json["id"]) == 107

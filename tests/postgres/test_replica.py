@@ -177,7 +177,7 @@ async def test_a_read_that_finds_the_replica_gone_is_answered_by_the_primary(
     api = await daemons.start(replica_lag_max_s=3600)
     user = await api.user(100)
     async with asyncio.timeout(20):
-        while await api.context.reports._reader.check() > 3600:  # the test's database has yet to reach the replica
+        while await api.parts.reports._reader.check() > 3600:  # the test's database has yet to reach the replica
             await asyncio.sleep(0.01)
     passed_over = await metric(api, "replica_passed_over_total")
     await standby.stop()

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import aiohttp
 import orjson
 
-from pedro_ledger.api.context import Context
 from pedro_ledger.daemon.app import Running
 
 API_KEY = "key-of-the-tests-0123456789"
@@ -38,7 +37,7 @@ class Reply(NamedTuple):
 class Api:
     def __init__(self, running: Running, session: aiohttp.ClientSession) -> None:
         self.address = running.address
-        self.context: Context = running.context
+        self.parts = running.parts
         self.session = session
 
     @classmethod

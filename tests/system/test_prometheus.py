@@ -50,7 +50,7 @@ async def test_alerts_name_metrics_that_exist(api: Api) -> None:
 
 async def test_whether_it_is_ready_is_a_metric(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     assert b"\npedro_ledger_ready 1.0\n" in (await api.get("/metrics", auth=None)).body
-    monkeypatch.setattr(api.context.engine, "is_draining", True)
+    monkeypatch.setattr(api.parts.engine, "is_draining", True)
     assert b"\npedro_ledger_ready 0.0\n" in (await api.get("/metrics", auth=None)).body
 
 

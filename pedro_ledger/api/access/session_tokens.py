@@ -33,6 +33,11 @@ TOKEN_LENGTH_MAX = 8 * 1024
 KEYS_MAX = 32
 
 
+def looks_like_a_token(text: str) -> bool:
+    """Whether it has the shape of a signed JWT; keys do not."""
+    return text.count(".") == 2 and text.startswith("eyJ")
+
+
 class CustomerTokens:
     """Tells whose a session token is."""
 

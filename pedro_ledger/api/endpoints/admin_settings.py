@@ -1,25 +1,28 @@
 """The app's settings: what operations cost."""
 
-from pedro_ledger.api.context import Context
-from pedro_ledger.api.http.reading import parse, query, refuse_unstorable
+from pedro_ledger.api.http.reading import parse, query, read_json, refuse_unstorable
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.http.rows import row_response
 from pedro_ledger.api.schemas.answers import AdminSettings
 from pedro_ledger.api.schemas.app_requests import SettingsChange
 from pedro_ledger.api.schemas.queries import NoQuery
+from pedro_ledger.store.app.admin_settings import AdminSettingsStore
+from pedro_ledger.store.app.price_refresher import PriceRefresher
 
 
-async def read(request: Request, context: Context) -> Response[AdminSettings]:
+async def read(request: Request, admin_settings: AdminSettingsStore) -> Response[AdminSettings]:
     """The settings, made where the app has none yet."""
     query(request, NoQuery)
-    return row_response(AdminSettings, await context.admin_settings.read(), "setting")
+    return row_response(AdminSettings, await admin_settings.read(), "setting")
 
 
-async def change(request: Request, context: Context) -> Response[AdminSettings]:
+async def change(
+    request: Request, admin_settings: AdminSettingsStore, prices: PriceRefresher
+) -> Response[AdminSettings]:
     """Merge feature costs: a number sets one, null removes it, the others stay. In force at once here, within seconds elsewhere."""
-    body = parse(SettingsChange, await context.json(request))
+    body = parse(SettingsChange, await read_json(request))
     refuse_unstorable(body.featureCosts, "featureCosts")
-    changed = await context.admin_settings.merge_costs(body.featureCosts)
-    await context.catalog.refresh_soon()
+    changed = await admin_settings.merge_costs(body.featureCosts)
+    await prices.refresh_soon()
     return row_response(AdminSettings, changed, "setting")

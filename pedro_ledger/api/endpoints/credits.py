@@ -4,13 +4,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem, problem_of
-from pedro_ledger.api.http.reading import details_text, idempotency_key, invalid_body, parse, user_ref
+from pedro_ledger.api.http.rate_limits import RateLimits
+from pedro_ledger.api.http.reading import details_text, idempotency_key, invalid_body, parse, read_json, user_ref
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response, receipt_json
 from pedro_ledger.api.http.scopes import Scope
+from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.schemas.answers import Receipt, Result, Results
 from pedro_ledger.api.schemas.requests import (
     BatchBody,
@@ -21,6 +22,7 @@ from pedro_ledger.api.schemas.requests import (
     GrantBody,
     RefundBody,
 )
+from pedro_ledger.engine.engine import Engine
 from pedro_ledger.engine.submission import Answer
 from pedro_ledger.ledger.ids import parse_entry_id
 from pedro_ledger.ledger.operations import Deduct, Grant, Operation, Refund
@@ -28,55 +30,57 @@ from pedro_ledger.ledger.operations import Deduct, Grant, Operation, Refund
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 
-async def deduct(request: Request, context: Context) -> Response[Receipt]:
+async def deduct(request: Request, engine: Engine, operation_types: OperationTypes) -> Response[Receipt]:
     """Take credits from a user."""
     key = idempotency_key(request)
-    body = parse(DeductBody, await context.json(request))
-    return await _submit(request, context, deduct_of(context, request.caller, key, body))
+    body = parse(DeductBody, await read_json(request))
+    return await _submit(request, engine, deduct_of(operation_types, request.caller, key, body))
 
 
-async def refund(request: Request, context: Context) -> Response[Receipt]:
+async def refund(request: Request, engine: Engine, operation_types: OperationTypes) -> Response[Receipt]:
     """Give credits back to a user."""
     key = idempotency_key(request)
-    body = parse(RefundBody, await context.json(request))
-    return await _submit(request, context, refund_of(context, request.caller, key, body))
+    body = parse(RefundBody, await read_json(request))
+    return await _submit(request, engine, refund_of(operation_types, request.caller, key, body))
 
 
-async def grant(request: Request, context: Context) -> Response[Receipt]:
+async def grant(request: Request, engine: Engine) -> Response[Receipt]:
     """Bring credits in for a user."""
     key = idempotency_key(request)
-    body = parse(GrantBody, await context.json(request))
-    return await _submit(request, context, grant_of(request.caller, key, body))
+    body = parse(GrantBody, await read_json(request))
+    return await _submit(request, engine, grant_of(request.caller, key, body))
 
 
-async def operations(request: Request, context: Context) -> Response[Results]:
+async def operations(
+    request: Request, engine: Engine, operation_types: OperationTypes, limits: RateLimits | None
+) -> Response[Results]:
     """Apply many operations, each with an answer of its own."""
-    body = parse(BatchBody, await context.json(request))
+    body = parse(BatchBody, await read_json(request))
     results: dict[int, Result] = {}
     asked: list[tuple[str, Operation]] = []
     places: list[int] = []
     for place, raw in enumerate(body.operations):
         try:
-            user, operation = batch_operation(context, request.caller, raw)
-            if context.limits is not None:
-                context.limits.take_operation(user, context.engine.loop.time())
+            user, operation = batch_operation(operation_types, request.caller, raw)
+            if limits is not None:
+                limits.take_operation(user, engine.loop.time())
             asked.append((user, operation))
             places.append(place)
         except Problem as problem:
             results[place] = {"status": problem.status, "error": problem.body()}
-    for place, answer in zip(places, await context.engine.submit_many(asked), strict=True):
+    for place, answer in zip(places, await engine.submit_many(asked), strict=True):
         results[place] = _result(answer)
     found: Results = {"results": [results[place] for place in range(len(body.operations))]}
     return json_response(found)
 
 
-def deduct_of(context: Context, caller: Caller, key: str, body: DeductBody) -> Deduct:
+def deduct_of(operation_types: OperationTypes, caller: Caller, key: str, body: DeductBody) -> Deduct:
     """The operation that a deduct's body asks for."""
-    context.require_operation_type(body.operationType)
+    operation_types.require(body.operationType)
     return Deduct(key, caller.key_id, body.operationType, body.credits, details_text(body.details))
 
 
-def refund_of(context: Context, caller: Caller, key: str, body: RefundBody) -> Refund:
+def refund_of(operation_types: OperationTypes, caller: Caller, key: str, body: RefundBody) -> Refund:
     """The operation that a refund's body asks for. Raises the problem 422 when it names neither or both ways to refund."""
     details = details_text(body.details)
     if body.entryId is not None:
@@ -95,7 +99,7 @@ def refund_of(context: Context, caller: Caller, key: str, body: RefundBody) -> R
     if body.operationType is None or body.credits is None:
         missing = "operationType" if body.operationType is None else "credits"
         raise _refund_unclear(missing, "Send entryId, or operationType and credits to refund without an entry.")
-    context.require_operation_type(body.operationType)
+    operation_types.require(body.operationType)
     return Refund(key, caller.key_id, None, None, body.operationType, body.credits, details)
 
 
@@ -104,17 +108,17 @@ def grant_of(caller: Caller, key: str, body: GrantBody) -> Grant:
     return Grant(key, caller.key_id, body.credits, body.source, details_text(body.details))
 
 
-def batch_operation(context: Context, caller: Caller, raw: Any) -> tuple[str, Operation]:
+def batch_operation(operation_types: OperationTypes, caller: Caller, raw: Any) -> tuple[str, Operation]:
     """The user and the operation of one line of a batch. Raises a problem that concerns this line alone."""
     kind = raw.get("type") if isinstance(raw, dict) else None
     try:
         match kind:
             case "deduct":
                 line = BatchDeduct.__pydantic_validator__.validate_python(raw)
-                return line.user, deduct_of(context, caller, line.idempotencyKey, line)
+                return line.user, deduct_of(operation_types, caller, line.idempotencyKey, line)
             case "refund":
                 line = BatchRefund.__pydantic_validator__.validate_python(raw)
-                return line.user, refund_of(context, caller, line.idempotencyKey, line)
+                return line.user, refund_of(operation_types, caller, line.idempotencyKey, line)
             case "grant":
                 caller.require(Scope.ADMIN)
                 line = BatchGrant.__pydantic_validator__.validate_python(raw)
@@ -131,8 +135,8 @@ def batch_operation(context: Context, caller: Caller, raw: Any) -> tuple[str, Op
         raise invalid_body(error) from None
 
 
-async def _submit(request: Request, context: Context, operation: Operation) -> Response[Receipt]:
-    answer = await context.engine.submit(user_ref(request), operation)
+async def _submit(request: Request, engine: Engine, operation: Operation) -> Response[Receipt]:
+    answer = await engine.submit(user_ref(request), operation)
     headers = REPLAYED if answer.replayed else None
     if answer.error is not None:
         problem = problem_of(answer.error)

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
 
-from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.markdown import to_html
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response
@@ -45,10 +44,8 @@ def reference(name: str) -> str:
     raise FileNotFoundError(f"docs/reference/{name} is missing: install the package again")
 
 
-def _serve(
-    body: bytes, name: str, content_type: str, what: str
-) -> Callable[[Request, Context], Awaitable[Response[str]]]:
-    async def answer(request: Request, context: Context) -> Response[str]:
+def _serve(body: bytes, name: str, content_type: str, what: str) -> Callable[[Request], Awaitable[Response[str]]]:
+    async def answer(request: Request) -> Response[str]:
         return Response(body=body, headers=_HEADERS, content_type=content_type, charset="utf-8")
 
     answer.__doc__ = what
@@ -56,7 +53,7 @@ def _serve(
     return answer
 
 
-def _file(name: str, content_type: str, what: str) -> Callable[[Request, Context], Awaitable[Response[str]]]:
+def _file(name: str, content_type: str, what: str) -> Callable[[Request], Awaitable[Response[str]]]:
     return _serve((_FOLDER / name).read_bytes(), name, content_type, what)
 
 

@@ -4,7 +4,6 @@ from typing import cast
 
 import structlog
 
-from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.reading import query
 from pedro_ledger.api.http.request import Request
@@ -17,15 +16,16 @@ from pedro_ledger.ledger.evidence.merkle import path_of
 from pedro_ledger.ledger.evidence.proofs import Proof, check
 from pedro_ledger.ledger.evidence.strict_json import EvidenceError
 from pedro_ledger.proofs.signing import is_signed
+from pedro_ledger.store.proofs.proofs import ProofStore
 
 ENTRIES_AFTER_MAX = 10_000
 log = structlog.get_logger(__name__)
 
 
-async def proof(request: Request, context: Context) -> Response[answers.Proof]:
+async def proof(request: Request, proofs: ProofStore) -> Response[answers.Proof]:
     """What it takes to check one entry against a signed checkpoint, without the ledger."""
     query(request, NoQuery)
-    async with context.proofs.reader() as reader:
+    async with proofs.reader() as reader:
         found = await reader.entry(request.path_values["entry"])
         if found is None:
             raise EntryNotFound("There is no such entry.")

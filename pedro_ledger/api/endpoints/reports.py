@@ -1,17 +1,18 @@
 """Reports for operators."""
 
-from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.reading import query
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response
+from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.schemas.answers import Report
 from pedro_ledger.api.schemas.queries import ReportQuery
 from pedro_ledger.reports.catalogue import REPORTS, Asked
 from pedro_ledger.reports.formats import TYPES, render
+from pedro_ledger.store.reports.reader import ReportReader
 
 
-async def report(request: Request, context: Context) -> Response[Report]:
+async def report(request: Request, reports: ReportReader, operation_types: OperationTypes) -> Response[Report]:
     """A report by name: user-growth, top-operations, low-balance, usage-by-day, top-users, liability."""
     name = request.path_values["report"]
     wanted = REPORTS.get(name)
@@ -19,7 +20,7 @@ async def report(request: Request, context: Context) -> Response[Report]:
         raise Problem(404, "report_not_found", "No such report", f"The reports are {', '.join(sorted(REPORTS))}.")
     given = query(request, ReportQuery, takes={"format", *wanted.takes})
     if given.operation is not None:
-        context.require_operation_type(given.operation)
-    rows = await wanted.rows(context.reports, Asked(given.since, given.until, given.operation, given.limit))
+        operation_types.require(given.operation)
+    rows = await wanted.rows(reports, Asked(given.since, given.until, given.operation, given.limit))
     charset = None if given.format == "json" else "utf-8"
     return Response(body=render(name, rows, given.format), content_type=TYPES[given.format], charset=charset)

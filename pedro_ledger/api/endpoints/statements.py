@@ -6,28 +6,31 @@ from typing import Any
 
 import orjson
 
-from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.paging import keyset_page
 from pedro_ledger.api.http.reading import invalid_query, query, user_ref
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response, page
 from pedro_ledger.api.http.rows import row_json
+from pedro_ledger.api.operation_types import OperationTypes
+from pedro_ledger.api.ownership import id_of
 from pedro_ledger.api.schemas.answers import Balance, Entry, EntryInFull, EntryRefund, Page, Usage
 from pedro_ledger.api.schemas.queries import BalanceQuery, NoQuery, StatementQuery, UsageQuery
 from pedro_ledger.ledger.errors import EntryNotFound, UserNotFound
 from pedro_ledger.ledger.times import time_text, without_zone
+from pedro_ledger.store.app.users import UserStore
+from pedro_ledger.store.journal.statements import EntryReader
 
 
-async def balance(request: Request, context: Context) -> Response[Balance]:
+async def balance(request: Request, entries: EntryReader) -> Response[Balance]:
     """Where a user stands, or stood at a moment in the past (`at`)."""
     moment = query(request, BalanceQuery).at
     ref = user_ref(request)
     if moment is None:
-        row = await context.entries.balance(ref)
+        row = await entries.balance(ref)
     elif moment > datetime.now(UTC):
         raise invalid_query("at", "must not be in the future; without it you get the balance as it is")
     else:
-        row = await context.entries.balance_at(ref, moment)
+        row = await entries.balance_at(ref, moment)
     if row is None:
         raise UserNotFound(f"There is no user {ref}.", user=ref)
     found: Balance = {
@@ -42,13 +45,15 @@ async def balance(request: Request, context: Context) -> Response[Balance]:
     return json_response(found)
 
 
-async def usage(request: Request, context: Context) -> Response[Page[Usage]]:
+async def usage(
+    request: Request, entries: EntryReader, users: UserStore, operation_types: OperationTypes
+) -> Response[Page[Usage]]:
     """The app's usage rows of a user, newest first."""
     given = query(request, UsageQuery)
     if given.operationType is not None:
-        context.require_operation_type(given.operationType)
-    rows = await context.entries.usage(
-        await context.user_id(user_ref(request)),
+        operation_types.require(given.operationType)
+    rows = await entries.usage(
+        await id_of(users, user_ref(request)),
         operation_type=given.operationType,
         since=without_zone(given.since),
         until=without_zone(given.until),
@@ -59,11 +64,11 @@ async def usage(request: Request, context: Context) -> Response[Page[Usage]]:
     return page([usage_json(dict(row)) for row in shown], next_cursor)
 
 
-async def statement(request: Request, context: Context) -> Response[Page[Entry]]:
+async def statement(request: Request, entries: EntryReader, users: UserStore) -> Response[Page[Entry]]:
     """A user's entries of every kind in order of seq, each with the balance after it."""
     given = query(request, StatementQuery)
-    rows = await context.entries.statement(
-        user_id := await context.user_id(user_ref(request)),
+    rows = await entries.statement(
+        user_id := await id_of(users, user_ref(request)),
         since=given.since,
         until=given.until,
         after_seq=given.cursor,
@@ -74,11 +79,11 @@ async def statement(request: Request, context: Context) -> Response[Page[Entry]]
     return page([entry_json(user_id, row.entry, row.related_id) for row in shown], next_cursor)
 
 
-async def entry(request: Request, context: Context) -> Response[EntryInFull]:
+async def entry(request: Request, entries: EntryReader) -> Response[EntryInFull]:
     """One entry with its refunds, where its price was found, and its place in the hash chain."""
     query(request, NoQuery)
     entry_id = request.path_values["entry"]
-    row = await context.entries.entry(entry_id)
+    row = await entries.entry(entry_id)
     if row is None:
         raise EntryNotFound("There is no such entry.")
     found: EntryInFull = {

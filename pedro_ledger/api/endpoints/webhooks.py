@@ -1,20 +1,20 @@
 """What Clerk and Asaas deliver. No key: a signature or a token proves where it comes from."""
 
-from pedro_ledger.api.context import Context
 from pedro_ledger.api.http.problems import Problem
+from pedro_ledger.api.http.reading import read_body
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response
 from pedro_ledger.api.schemas.answers import WebhookTaken
-from pedro_ledger.billing.service import NotConfigured, NotGenuine
+from pedro_ledger.billing.service import NotConfigured, NotGenuine, Webhooks
 from pedro_ledger.store.billing.inbox import DeliveryResult
 
 
-async def clerk(request: Request, context: Context) -> Response[WebhookTaken]:
+async def clerk(request: Request, webhooks: Webhooks) -> Response[WebhookTaken]:
     """Take an event of Clerk, signed as Svix does; each is applied once."""
-    body = await context.body(request)
+    body = await read_body(request)
     sent = request.headers
     try:
-        taken = await context.webhooks.take_clerk(
+        taken = await webhooks.take_clerk(
             sent.get("svix-id", ""), sent.get("svix-timestamp", ""), sent.get("svix-signature", ""), body
         )
     except (NotGenuine, NotConfigured) as error:
@@ -22,13 +22,13 @@ async def clerk(request: Request, context: Context) -> Response[WebhookTaken]:
     return answer(taken)
 
 
-async def asaas(request: Request, context: Context) -> Response[WebhookTaken]:
+async def asaas(request: Request, webhooks: Webhooks) -> Response[WebhookTaken]:
     """Take an event of Asaas, with its access token; each is applied once, and the answer is 200 even when nothing follows."""
     try:
-        context.webhooks.check_asaas(request.headers.get("asaas-access-token", ""))
+        webhooks.check_asaas(request.headers.get("asaas-access-token", ""))
     except (NotGenuine, NotConfigured) as error:
         raise refused(error) from None
-    return answer(await context.webhooks.take_asaas(await context.body(request)))
+    return answer(await webhooks.take_asaas(await read_body(request)))
 
 
 def answer(taken: DeliveryResult) -> Response[WebhookTaken]:

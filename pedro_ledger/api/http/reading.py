@@ -24,8 +24,13 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 
-async def read_body(request: Request, *, timeout_s: float, bytes_max: int) -> bytes:
-    """The whole body. Raises the problems 408 when it does not come in time and 413 when it is too large."""
+async def read_json(request: Request) -> Any:
+    """The body as JSON. Raises the problems of `read_body` and `parse_json`."""
+    return parse_json(await read_body(request))
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body. Raises the problems 408 when it does not come in time, 413 when it is too large, 415 when it is encoded."""
     if "Content-Encoding" in request.headers:
         raise Problem(
             415,
@@ -33,7 +38,7 @@ async def read_body(request: Request, *, timeout_s: float, bytes_max: int) -> by
             "Encoding not supported",
             "Send the body as plain JSON, without Content-Encoding.",
         )
-    content = request.content
+    content, bytes_max = request.content, request.client_max_size
     if content.is_eof():  # it came with the head, as small bodies do
         body = content.read_nowait()
         if len(body) > bytes_max:
@@ -42,14 +47,14 @@ async def read_body(request: Request, *, timeout_s: float, bytes_max: int) -> by
     if request.content_length is not None and request.content_length > bytes_max:
         raise body_too_large(bytes_max)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(request.body_timeout_s):
             return await request.read()
     except TimeoutError:
         raise Problem(
             408,
             "body_timeout",
             "The body did not come in time",
-            f"The whole body must arrive within {timeout_s:g} s.",
+            f"The whole body must arrive within {request.body_timeout_s:g} s.",
         ) from None
     except web.HTTPRequestEntityTooLarge:
         raise body_too_large(bytes_max) from None

@@ -1,4 +1,4 @@
-"""A request as our handlers see it: aiohttp's own, with the caller and the values of the path."""
+"""A request as our handlers see it: aiohttp's own, with the caller, the values of the path, and how long its body may take."""
 
 from collections.abc import Mapping
 
@@ -12,9 +12,11 @@ _NOTHING: Mapping[str, str] = {}
 class Request(web.BaseRequest):
     """One HTTP request."""
 
-    ATTRS = web.BaseRequest.ATTRS | frozenset({"caller", "path_values"})
+    ATTRS = web.BaseRequest.ATTRS | frozenset({"body_timeout_s", "caller", "path_values"})
 
     caller: Caller
     """Whose key it came with."""
+    body_timeout_s: float
+    """Within which the whole body must arrive; its size is bounded by `client_max_size`, in bytes."""
     path_values: Mapping[str, str] = _NOTHING
     """What the path has in place of each `{name}` of its template, decoded."""

@@ -104,14 +104,13 @@ async def test_a_grant_has_no_usage_row_and_stays_within_the_limit(api: Api) -> 
     assert [entry["type"] for entry in await api.statement(user)] == ["grant", "grant"]
 
 
-async def test_a_price_comes_from_the_feature_costs_and_is_told(api: Api) -> None:
+async def test_a_price_comes_from_the_feature_costs_and_is_told(api: Api, connection: Connection) -> None:
     user = await api.user(100)
     assert (await api.deduct(user, None)).code == "no_price"
-    async with api.context._database.acquire() as connection:
-        await connection.execute(
-            """INSERT INTO "AdminSettings" ("featureCosts", "updatedAt") VALUES ('{"AI_TEXT_CHAT": 7, "SHORTS_MEDIA": "x"}', now())"""
-        )
-    await api.context.catalog.refresh()
+    await connection.execute(
+        """INSERT INTO "AdminSettings" ("featureCosts", "updatedAt") VALUES ('{"AI_TEXT_CHAT": 7, "SHORTS_MEDIA": "x"}', now())"""
+    )
+    await api.parts.prices.refresh()
     reply = await api.deduct(user, None)
     assert reply.json["credits"] == 7
     assert (await api.get(f"/v1/entries/{reply.json['entryId']}")).json["price"].startswith("settings@")
@@ -204,11 +203,9 @@ async def test_whoever_is_refused_is_told_when_to_come_back(database_url: str, c
         async with connection.transaction():
             await connection.execute("SELECT FROM pedro_ledger.account FOR UPDATE")
             taken = [asyncio.create_task(api.deduct(user, 1))]
-            await until(
-                lambda: api.context.engine.registry.active and not api.context.engine.registry.deepest_mailbox()
-            )
+            await until(lambda: api.parts.engine.registry.active and not api.parts.engine.registry.deepest_mailbox())
             taken.append(asyncio.create_task(api.deduct(user, 1)))
-            await until(lambda: api.context.engine.registry.deepest_mailbox() == 1)
+            await until(lambda: api.parts.engine.registry.deepest_mailbox() == 1)
             refused = await api.deduct(user, 1)
         assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "overloaded", "1")
         assert [(await task).status for task in taken] == [201, 201]

@@ -59,6 +59,6 @@ async def test_a_price_that_the_app_writes_itself_is_seen_by_the_poll(api: Api, 
             f'{{"AI_TEXT_CHAT": {credits}}}',
         )
         async with asyncio.timeout(5):
-            while api.context.catalog.prices.settings.costs.get("AI_TEXT_CHAT") != credits:
+            while api.parts.prices.prices.settings.costs.get("AI_TEXT_CHAT") != credits:
                 await asyncio.sleep(0.01)
         assert (await api.deduct(user, None)).json["credits"] == credits

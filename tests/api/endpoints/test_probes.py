@@ -6,9 +6,11 @@ import pytest
 from openapi_spec_validator import validate
 
 from pedro_ledger.api.routes import ROUTES
+from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection
 from pedro_ledger.postgres.url import parse_database_url
-from tests.support.client import Api
+from tests.conftest import settings_for
+from tests.support.client import API_KEY, Api
 from tests.support.databases import TestServer
 
 
@@ -29,7 +31,7 @@ async def test_a_database_that_may_lose_what_it_commits_is_not_ready(api: Api, c
     async with asyncio.timeout(5):
         missing: list[str] = []
         while missing != ["the database is not a writable primary"]:
-            api.context.health._asked_at = float("-inf")
+            api.parts.health._asked_at = float("-inf")
             reply = await api.get("/readyz")
             missing = reply.json.get("missing", [])
     assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
@@ -42,7 +44,7 @@ async def test_a_database_that_is_away_is_told_and_comes_back(api: Api, server: 
         f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
     )
-    api.context.health._asked_at = float("-inf")
+    api.parts.health._asked_at = float("-inf")
     assert (await api.get("/health")).status == 500
     assert (await api.get("/readyz")).json["missing"] == ["the database does not answer"]
     away = await api.get(f"/v1/users/{user}/balance")
@@ -52,7 +54,7 @@ async def test_a_database_that_is_away_is_told_and_comes_back(api: Api, server: 
     assert (await waiting).status == 201
     async with asyncio.timeout(5):
         while (await api.get("/readyz")).status != 200:
-            api.context.health._asked_at = float("-inf")
+            api.parts.health._asked_at = float("-inf")
 
 
 async def test_metrics_tell_what_happened(api: Api) -> None:
@@ -112,15 +114,15 @@ async def test_what_is_no_http_is_told_so_and_the_connection_ends(api: Api, sent
     assert (await api.get("/livez")).status == 200
 
 
-async def test_a_body_that_dribbles_is_cut_off(api: Api) -> None:
-    api.context._body_timeout_s = 0.2
-    host, _, port = api.address.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    head = "POST /v1/operations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-of-the-tests-0123456789\r\nContent-Length: 99\r\n\r\n{"
-    writer.write(head.encode())
-    async with asyncio.timeout(5):
-        answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
+async def test_a_body_that_dribbles_is_cut_off(database_url: str) -> None:
+    head = f"POST /v1/operations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\nContent-Length: 99\r\n\r\n{{"
+    async with Daemon(settings_for(database_url, body_timeout_s=1)).started() as running:
+        host, _, port = running.address.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head.encode())
+        async with asyncio.timeout(60):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"body_timeout" in answer

@@ -7,12 +7,11 @@ import io
 import orjson
 import pytest
 
-from pedro_ledger.api.access.api_keys import KeyRing
-from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.postgres.database import Connection
 from pedro_ledger.reports.catalogue import REPORTS, Asked
 from tests.support.client import Api
+from tests.support.keys import bearer_with
 from tests.support.processes import command
 from tests.support.rawreports import raw_report
 
@@ -74,10 +73,9 @@ async def test_unknown_reports_and_operations_are_told(api: Api) -> None:
     assert (await api.get("/v1/reports/top-users?operation=NOTHING")).code == "unknown_operation_type"
 
 
-async def test_reports_need_their_scope(api: Api) -> None:
-    others = frozenset(Scope) - {Scope.REPORTS}
-    api.context.keys.replace({KeyRing.digest("others"): Caller("others", others)})
-    assert (await api.get("/v1/reports/liability", auth="Bearer others")).code == "scope_missing"
+async def test_reports_need_their_scope(api: Api, connection: Connection) -> None:
+    others = await bearer_with(api, connection, *(scope for scope in Scope if scope is not Scope.REPORTS))
+    assert (await api.get("/v1/reports/liability", auth=others)).code == "scope_missing"
 
 
 async def test_the_daemon_rolls_up_by_itself(api: Api, connection: Connection) -> None:

@@ -185,7 +185,7 @@ async def test_connections_that_are_ended_again_and_again_lose_nothing(api: Api,
 
 async def test_no_hundred_thousand_users_add_a_series(api: Api) -> None:
     def series() -> int:
-        return sum(1 for line in api.context.metrics.render().splitlines() if not line.startswith(b"#"))
+        return sum(1 for line in api.parts.metrics.render().splitlines() if not line.startswith(b"#"))
 
     user = await api.user(100)
     await api.deduct(user, 1)
@@ -194,7 +194,7 @@ async def test_no_hundred_thousand_users_add_a_series(api: Api) -> None:
     await api.get("/metrics")
     before = series()
     for number in range(100_000):
-        api.context.metrics.operation("deduct", "applied")
+        api.parts.metrics.operation("deduct", "applied")
         if number % 1000 == 0:
             await api.deduct(f"stranger-{number}", 1)
             await api.get(f"/nothing/{number}")

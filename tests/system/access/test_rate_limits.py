@@ -115,7 +115,7 @@ async def test_what_comes_too_often_for_one_user_harms_no_other_and_moves_nothin
         assert (refused.status, refused.code, refused.json["limit"]) == (429, "rate_limited", "user")
         assert refused.headers["RateLimit-Policy"] == '"user";q=4;w=400'
         assert await api.balance(other) == 99
-        rows = await running.context.entries.balance(busy)
+        rows = await running.parts.entries.balance(busy)
         assert rows is not None
         assert rows.posted == 96
 

@@ -1,0 +1,35 @@
+"""Who makes a call, and whether they may: an API key with the route's scope, or a customer with a token of their own."""
+
+from typing import Any
+
+from pedro_ledger.api.access.api_keys import KeyRing, bearer
+from pedro_ledger.api.access.session_tokens import CustomerTokens, looks_like_a_token
+from pedro_ledger.api.http.caller import Caller
+from pedro_ledger.api.http.problems import Problem
+from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.scopes import Scope
+from pedro_ledger.api.ownership import only_their_own
+from pedro_ledger.api.routes import Route
+from pedro_ledger.store.app.users import UserStore
+
+
+class Authenticator:
+    """Keys first: they cost no I/O. A customer's token is looked at where there is no such key."""
+
+    def __init__(self, keys: KeyRing, customers: CustomerTokens | None, users: UserStore) -> None:
+        self._keys = keys
+        self._customers = customers
+        self._users = users
+
+    async def authenticate(self, request: Request, route: Route[Any], scope: Scope) -> Caller:
+        """The caller, who may make this call. Raises the problems 401 and 403, and `UserNotFound` for another customer's things."""
+        try:
+            caller = self._keys.authenticate(request)
+        except Problem:
+            if self._customers is None or not looks_like_a_token(token := bearer(request)):
+                raise
+            caller = await self._customers.authenticate(token)
+            await only_their_own(request, caller, self._users, for_customers=route.customers)
+        else:
+            caller.enter(scope, by_workspace=route.by_workspace)
+        return caller
