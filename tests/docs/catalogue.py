@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
 from pedro_ledger.api.http.problems import STATUS_BY_CODE
+from pedro_ledger.api.routes import PUBLIC, ROUTES
 from pedro_ledger.cli.main import COMMANDS, load
 from pedro_ledger.ledger import errors as ledger_errors
 from pedro_ledger.settings import Settings, settings_table
@@ -36,6 +37,16 @@ class Setting(NamedTuple):
     default: str
     accepts: str
     description: str
+
+
+class Call(NamedTuple):
+    """A call of the API; `scope` is empty where no key is needed."""
+
+    method: str
+    path: str
+    scope: str
+    customers: bool
+    summary: str
 
 
 class Metric(NamedTuple):
@@ -78,6 +89,19 @@ def settings() -> list[Setting]:
         accepts = ", ".join(said or [f"`{value}`" for value in values])
         found.append(Setting(name, default, accepts, description))
     return found
+
+
+def calls() -> list[Call]:
+    return [
+        Call(
+            route.method,
+            route.path,
+            "" if route.scope is PUBLIC else str(route.scope),
+            route.customers,
+            route.summary,
+        )
+        for route in ROUTES
+    ]
 
 
 def metrics() -> list[Metric]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pedro_ledger.reports.catalogue import REPORTS
 from tests.docs import catalogue
 from tests.support.places import ROOT
 
@@ -23,6 +24,27 @@ def settings(_: str) -> str:
         default = each.default if each.default.startswith("the ") or not each.default else f"`{each.default}`"
         rows.append([f"`{each.name}`", default, each.accepts, each.description])
     return _table(["setting", "default", "accepts", "what"], rows)
+
+
+def calls(_: str) -> str:
+    rows = []
+    for each in catalogue.calls():
+        scope = f"`{each.scope}`" if each.scope else "none"
+        rows.append([f"`{each.method} {each.path}`", scope + (", customers" if each.customers else ""), each.summary])
+    return _table(["call", "scope", "what"], rows)
+
+
+def reports(_: str) -> str:
+    rows = [
+        [
+            f"`{name}`",
+            report.about,
+            ", ".join(f"`{each}`" for each in sorted(report.takes)),
+            ", ".join(f"`{each}`" for each in report.columns),
+        ]
+        for name, report in REPORTS.items()
+    ]
+    return _table(["report", "tells", "takes", "columns"], rows)
 
 
 def metrics(_: str) -> str:
@@ -62,6 +84,8 @@ def log_events(written: str) -> str:
 
 
 TABLES: dict[str, Callable[[str], str]] = {
+    "calls": calls,
+    "reports": reports,
     "settings": settings,
     "metrics": metrics,
     "commands": command_list,

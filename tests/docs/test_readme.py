@@ -1,54 +1,44 @@
-"""The README's commands give the answers that it shows, and what it names is there."""
+"""The README brings a stranger from `make run` to a deduct: its commands are run against what `make run` starts."""
 
-import asyncio
 import re
+import signal
+from pathlib import Path
 
-import orjson
+import pytest
 
-from tests.support.client import API_KEY
+from tests.docs.markdown import PAGES, commands_of
+from tests.docs.shell import Shell, agrees
+from tests.support.databases import temporary_folder
 from tests.support.places import ROOT
-from tests.support.processes import environment, served
+from tests.support.processes import data_dir_of, environment, served
 
-README = (ROOT / "README.md").read_text()
-VOLATILE = re.compile(r"01[0-9A-Z]{24}|\d{4}-\d\d-\d\dT[\d:.]+Z")
-
-
-def transcript() -> list[tuple[str, str]]:
-    """Each `$ command` of the console blocks that call the daemon, with the output below it."""
-    found: list[tuple[str, str]] = []
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            if "$URL" in command:
-                found.append((command, output.strip()))
-    return found
+README = PAGES["README.md"]
 
 
-async def test_the_commands_answer_as_shown(database_url: str) -> None:
-    entry = ""
-    commands = transcript()
-    assert len(commands) == 10
-    async with served(DATABASE_URL=database_url) as daemon:
-        for command, shown in commands:
-            variables = environment(URL=daemon.address, KEY=API_KEY, ENTRY=entry)
-            shell = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE, env=variables)
-            out, _ = await shell.communicate()
-            answer = out.decode().strip()
-            assert VOLATILE.sub("~", answer) == VOLATILE.sub("~", shown), command
-            last = orjson.loads(answer.splitlines()[-1])
-            entry = last.get("entryId", entry)
+@pytest.mark.embedded
+async def test_a_stranger_gets_from_make_run_to_a_deduct(tmp_path: Path) -> None:
+    started, *others = (block for block in README.blocks if block.language == "console")
+    assert commands_of(started.text)[0].text == "make run"
+    assert "exec $(BIN)/pedro-ledger serve\n" in (ROOT / "Makefile").read_text(), "what is started here"
+    with temporary_folder() as folder:
+        async with served(**data_dir_of(folder), PEDRO_API_KEY=None) as daemon:
+            printed = "\n".join(daemon.printed).replace(str(folder), "/var/lib/pedro-ledger")
+            assert agrees(commands_of(started.text)[0].shown, printed)
+            key = (folder / "api-key").read_text().strip()
+            variables = environment(URL=daemon.address, KEY=key)
+            async with Shell.open(tmp_path, variables) as shell:
+                await shell.follow(README.commands)
+            assert len(README.commands) == sum(len(commands_of(block.text)) for block in others) >= 7
+            assert await daemon.end(signal.SIGTERM) == 0
 
 
-def test_each_file_that_is_named_is_there() -> None:
-    named = set(re.findall(r"`((?:tests|config|pedro_ledger|sql)/[\w./-]+?)/?`", README))
-    assert len(named) > 20
-    root = ROOT
-    assert {name for name in named if not (root / name).exists()} == set()
+def test_the_readme_is_short() -> None:
+    assert len(README.text.encode()) <= 8192
 
 
-def test_each_link_leads_to_a_section() -> None:
-    titles = {
-        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^## (.+)$", README, re.MULTILINE)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= titles
+def test_every_word_of_the_glossary_is_used_in_the_documentation() -> None:
+    words = re.findall(r"^\| ([a-z, ]+) \| ", README.text, re.MULTILINE)
+    assert len(words) > 5
+    text = "".join(page.text for name, page in PAGES.items() if name.startswith("docs/"))
+    unused = [word for row in words if row != "word" for word in row.split(", ") if word not in text]
+    assert unused == []

@@ -7,6 +7,8 @@ import yaml
 
 from tests.docs import catalogue, tables
 from tests.support.places import ROOT
+from tests.system.faults import rig
+from tests.system.faults import scenarios as scenarios  # noqa: PLC0414 - fills SCENARIOS
 
 DOCS = ROOT / "docs"
 RENEW = "run `python -m tests.docs.tables`"
@@ -38,6 +40,11 @@ def test_every_alert_is_documented() -> None:
     alerts = {(rule["alert"], rule["labels"]["severity"]) for group in rules["groups"] for rule in group["rules"]}
     rows = re.findall(r"^\| `(Ledger\w+)` \| (\w+) \|", page("operations/metrics-and-alerts.md"), re.MULTILINE)
     assert set(rows) == alerts
+
+
+def test_every_trial_is_documented() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ", page("guarantees.md"), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(rig.SCENARIOS)
 
 
 def test_every_command_is_documented_with_its_options() -> None:

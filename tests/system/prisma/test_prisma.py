@@ -19,7 +19,7 @@ from tests.support.databases import temporary_folder
 from tests.support.places import ROOT
 
 HERE = Path(__file__).parent
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "adopting.md"
 SOURCES = ("package.json", "package-lock.json", ".npmrc", "prisma.config.ts", "schema.prisma", "tsconfig.json")
 SHIPPED = {
     "PRISMA_SCHEMA_ENGINE_BINARY": "/bin/true",
@@ -126,8 +126,8 @@ async def test_db_push_finds_nothing_to_change_in_a_migrated_database(app: Path,
     assert "the column `extra` on the `User` table" in out
 
 
-def test_the_readme_shows_the_deduct_that_is_run() -> None:
-    (shown,) = re.findall(r"```typescript\n(.*?)```", README.read_text(), re.DOTALL)
+def test_the_documentation_shows_the_deduct_that_is_run() -> None:
+    (shown,) = re.findall(r"```typescript\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert shown == (HERE / "deduct.ts").read_text()
 
 
