@@ -166,6 +166,16 @@ def _constant(node: ast.expr | None) -> Any:
     return node.value if isinstance(node, ast.Constant) else None
 
 
+def loops() -> list[str]:
+    """The background loops of the daemon, in their order."""
+    return [
+        _constant(node.args[0])
+        for _, tree in _modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Looper"
+    ]
+
+
 def error_codes() -> dict[str, Code]:
     """Every code that an answer can carry. Raises `LookupError` for an expression that `COMPUTED_CODES` does not know."""
     found: dict[str, tuple[set[int], set[str]]] = {}

@@ -1,8 +1,8 @@
 """Each page's commands are run in its order, by a shell, and print what the page shows.
 
 A page says in its first line what database it needs: `<!-- database: prisma -->` one as the app made it, `adopted` the same
-after `migrate`, `embedded` none, so that the daemon's own is used; without such a line it gets an empty, migrated one. Where
-its commands use `$URL`, a daemon serves it. `<!-- not run: why -->` stands before a block that cannot be run here.
+after `migrate`; without such a line it gets an empty, migrated one. Where its commands use `$URL`, a daemon serves it.
+`<!-- not run: why -->` stands before a block that cannot be run here.
 """
 
 import re
@@ -37,11 +37,9 @@ async def folder() -> AsyncIterator[Path]:
         yield folder
 
 
-async def database_of(page: Page, server: TestServer, stack: AsyncExitStack) -> str | None:
-    found = re.match(r"<!-- database: (prisma|adopted|embedded) -->", page.text)
+async def database_of(page: Page, server: TestServer, stack: AsyncExitStack) -> str:
+    found = re.match(r"<!-- database: (prisma|adopted) -->", page.text)
     kind = found[1] if found else "ledger"
-    if kind == "embedded":
-        return None
     name = await server.clone("ledger_template" if kind == "ledger" else "prisma_template")
     stack.push_async_callback(server.drop, name)
     if kind != "ledger":
@@ -79,7 +77,6 @@ async def test_the_commands_print_what_the_page_shows(name: str, server: TestSer
         )
         variables["PATH"] = f"{Path(sys.executable).parent}:{variables['PATH']}"
         if any("$URL" in command.text for command in page.commands):
-            assert url is not None, "a page on the embedded database starts its daemon itself"
             settings = settings_for(
                 url, clerk_webhook_secrets=WEBHOOK_SECRET, asaas_webhook_tokens=WEBHOOK_TOKEN, data_dir=folder / "data"
             )

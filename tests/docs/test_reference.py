@@ -42,6 +42,11 @@ def test_every_alert_is_documented() -> None:
     assert set(rows) == alerts
 
 
+def test_every_background_loop_is_documented() -> None:
+    section = page("operations/metrics-and-alerts.md").partition("## Background loops")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(catalogue.loops())
+
+
 def test_every_trial_is_documented() -> None:
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ", page("guarantees.md"), re.MULTILINE)
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(rig.SCENARIOS)

@@ -1,4 +1,4 @@
-"""Checks a proof as another program would, from the README's description alone: nothing here is the project's own code."""
+"""Checks a proof as another program would, from the description in docs/formats/proof.md alone: nothing here is the project's own code."""
 
 import json
 from hashlib import sha256

@@ -1,7 +1,7 @@
 """The judge: lays what clients asked and were told beside what the ledger holds, and names every disagreement.
 
 A second, simpler model of the ledger. It shares no code with pedro_ledger: it knows the rules from API.md, and the hash
-chain from the README.
+chain from docs/formats/hash-chain.md.
 """
 
 from bisect import bisect_left
@@ -237,7 +237,7 @@ def is_what_was_asked(line: Line, ask: tuple[Any, ...]) -> bool:
 
 
 def canonical(user: str, line: Line) -> bytes:
-    """An entry as it is hashed, from the README's description."""
+    """An entry as it is hashed, by docs/formats/hash-chain.md."""
     fields = ["pedro1", user, *line[:-1]]
     fields[fields.index(line.fingerprint)] = line.fingerprint.hex()
     return "\0".join("" if field is None else str(field) for field in fields).encode()
