@@ -1,7 +1,8 @@
-"""The description of the API (OpenAPI 3.1), made from the route table and the models, so that it cannot drift from either."""
+"""The description of the API (OpenAPI 3.1), made from the route table and the models."""
 
 import re
 from collections.abc import Iterator
+from inspect import cleandoc
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -34,11 +35,11 @@ _IDEMPOTENCY_KEY = {
     "description": "Send the same one when you retry: the operation is applied once, and answered alike.",
 }
 _PAGES = {"Entry": "Statement", "StorageObject": "Storage"}
-"""Pages that are not named for what is on them, but as clients that were made from the description know them."""
+"""Pages that keep the names under which generated clients know them."""
 
 
 class _AnswerSchema(GenerateJsonSchema):
-    """JSON Schema of answers: no titles that repeat names, `["string", "null"]` for what may be null."""
+    """JSON Schema of answers: no titles, and `["string", "null"]` for what may be null."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         """Names say what titles would repeat."""
@@ -132,15 +133,23 @@ def _operation(route: Route[Any], answer: JsonSchemaValue) -> dict[str, Any]:
         "responses": _responses(route, answer),
         "security": _security(route),
     }
-    if route.scope is not PUBLIC:
-        customers = (
-            " Customers may read their own with their session token; `me` names them." if route.customers else ""
-        )
-        operation["description"] = f"Needs a key with the scope `{route.scope}`.{customers}"
+    if description := _description(route):
+        operation["description"] = description
     if route.body is not None:
         schema = {"$ref": _REF.format(model=route.body.__name__)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _description(route: Route[Any]) -> str:
+    """What the handler's docstring says after its first line, and who may call."""
+    _, _, more = cleandoc(route.handler.__doc__ or "").partition("\n\n")
+    said = [more.replace("\n", " ")] if more else []
+    if route.scope is not PUBLIC:
+        said.append(f"Needs a key with the scope `{route.scope}`.")
+    if route.customers:
+        said.append("Customers may read their own with their session token; `me` names them.")
+    return " ".join(said)
 
 
 def _query_parameters(model: type[Query]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ class OperationTypes:
         self._prices = prices
 
     def require(self, name: str) -> None:
-        """Raises the problem 422 `unknown_operation_type` for a name that is no value of the enum."""
+        """Raises the problem 422 `unknown_operation_type` for a name that is not in the enum."""
         known = self._prices.operation_types
         if name not in known:
             raise Problem(

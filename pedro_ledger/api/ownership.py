@@ -1,4 +1,7 @@
-"""Whose things a call is about, and what customers may do with their own tokens: read what is theirs."""
+"""Whose things a call is about.
+
+Customers with a token of their own may read what is theirs, and nothing else.
+"""
 
 from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
@@ -13,7 +16,10 @@ MYSELF = "me"
 
 
 async def only_their_own(request: Request, caller: Caller, users: UserStore, *, for_customers: bool) -> None:
-    """Let a customer through to what is theirs. Raises the problem 403 `not_for_customers`, and `UserNotFound` for others' things."""
+    """Let a customer through to what is theirs.
+
+    Raises the problem 403 `not_for_customers`, and `UserNotFound` for what belongs to others.
+    """
     if not for_customers:
         raise Problem(
             403,
@@ -31,7 +37,10 @@ async def only_their_own(request: Request, caller: Caller, users: UserStore, *, 
 
 
 async def owner(request: Request, users: UserStore, ref: str | None) -> str:
-    """The id of the user `ref` that `?user=` names, or whose own token it is. Raises the problem 400, and `UserNotFound`."""
+    """The id of the user `ref` that `?user=` names, or of the customer whose token it is.
+
+    Raises the problem 400 `invalid_query` where neither is given, and `UserNotFound`.
+    """
     if request.caller.customer is not None:  # the authenticator has seen that `user` is nobody else
         return await id_of(users, f"{CLERK_PREFIX}{request.caller.customer}")
     if ref is None:

@@ -7,7 +7,7 @@ from pedro_ledger.engine.engine import Engine
 from pedro_ledger.postgres.health import DatabaseHealth
 
 FAILING_TOLD_S = 60.0
-"""A loop that fails for less is about to be well again: a database that restarts is told of by itself."""
+"""A loop that fails for less may recover soon: a restarting database reports itself."""
 
 
 class BackgroundLoop(Protocol):
@@ -27,7 +27,7 @@ class BackgroundLoop(Protocol):
 
     @property
     def failure(self) -> str:
-        """What it fails with, without anything that not everybody may read: nobody needs a key to ask."""
+        """What it fails with. Callers without a key read it, so it holds nothing confidential."""
 
 
 class Readiness:
@@ -50,7 +50,10 @@ class Readiness:
         return [*missing, *self._failing(vital=True)]
 
     def failing(self) -> list[str]:
-        """The loops of upkeep that have failed for `FAILING_TOLD_S`: traffic may come, but somebody must look."""
+        """The loops of upkeep that have failed for `FAILING_TOLD_S`.
+
+        Traffic may come, but an operator must look.
+        """
         return self._failing(vital=False)
 
     def _failing(self, *, vital: bool) -> list[str]:

@@ -33,7 +33,10 @@ class Router:
             self._by_template.setdefault(template, {})[route.method] = (route, names)
 
     def find(self, method: str, raw_path: str) -> Found:
-        """The route of a path as it was sent. Raises the problems 404 `not_found` and 405 `method_not_allowed`."""
+        """The route of a path as it was sent.
+
+        Raises the problems 404 `not_found` and 405 `method_not_allowed`.
+        """
         parts = raw_path.partition("?")[0].split("/")
         for places in self._shapes.get(len(parts), ()):
             template = parts

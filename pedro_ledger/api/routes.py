@@ -58,12 +58,15 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Route(Generic[A]):
-    """One call of the contract. The type checker refuses a handler that answers something else than `answer`."""
+    """One call of the API.
+
+    The type checker refuses a handler whose answer is not `answer`.
+    """
 
     method: str
     path: str
     handler: Callable[..., Awaitable[Response[A]]]
-    """Takes the request, and the parts of the daemon that its other parameters name (see `wiring`)."""
+    """Takes the request and the parts of the daemon that it names as parameters (see `wiring`)."""
     scope: Access
     """What a key must have, or `PUBLIC`."""
     _: KW_ONLY
@@ -80,7 +83,10 @@ class Route(Generic[A]):
     moves_credits: bool = False
     """Whether it needs an Idempotency-Key."""
     customers: bool = False
-    """Whether customers may call it with their own token, about themselves: it names its user in the path or in `?user=`."""
+    """Whether customers may call it with their own token, about themselves.
+
+    Such a route names its user in the path or in `?user=`.
+    """
 
     @property
     def summary(self) -> str:
@@ -89,7 +95,7 @@ class Route(Generic[A]):
 
     @property
     def by_workspace(self) -> bool:
-        """Whether it is about things of a workspace, so that a key which is bound to one may call it."""
+        """Whether a key that is bound to a workspace may call it."""
         return self.path.startswith("/v1/features")
 
 
@@ -166,4 +172,4 @@ _TABLE = (
     Route("GET", "/docs/page.js", pages.script, PUBLIC, answer=str, media=("text/*",)),
 )  # fmt: skip
 ROUTES: tuple[Route[Any], ...] = _TABLE
-"""The table, whose lines the type checker has looked at one by one."""
+"""The table as a type that does not list its lines; the checker has seen them one by one."""

@@ -1,7 +1,7 @@
-"""The HTTP server: every request is routed, authenticated, counted and answered in the contract's shape, in one place.
+"""The HTTP server: it routes, authenticates, counts and answers every request, in one place.
 
-It stands on aiohttp's low-level server. Its applications, routers and middlewares would each add a call to every request,
-and our route table already says all that they would have to be told.
+It stands on aiohttp's low-level server. Applications, routers and middlewares of aiohttp would each
+add a call to every request, and the route table says already what they would need.
 """
 
 import asyncio
@@ -35,10 +35,13 @@ _TOO_MANY_CONNECTIONS = raw_answer(
     Problem(503, "overloaded", "Too much is waiting", "Too many connections are open. Keep some alive and reuse them.")
 )
 OVERLOAD_DELAY_S = 0.5
-"""How long an operation that was turned away waits for its answer, half more or less, so that those who ask again at once, as floods
-do, cost the others little. They are told to come back after longer than that."""
+"""How long the answer to a shed operation is delayed, give or take half.
+
+Clients that retry at once, as a flood does, then cost the others little. `Retry-After` asks them to
+wait for longer than that.
+"""
 LINGER_S = 1.0
-"""How long the rest of a refused body is read, so that its sender gets to see the answer."""
+"""How long the rest of a refused body is read, so that its sender can read the answer."""
 
 
 def make_server(
@@ -62,7 +65,7 @@ def make_server(
 
 
 class RequestHandler:
-    """What stands between a connection and the handlers."""
+    """Takes each request from its connection to its endpoint, and renders what comes back."""
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class RequestHandler:
         self._prefix, self._numbers = token_hex(6), count(1)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Whatever happens inside, the caller gets an answer in the contract's shape, with a request id."""
+        """The answer, in the contract's shape and with a request id, whatever happens inside."""
         assert isinstance(request, Request), "the server makes our requests"
         sent = request.headers.get("X-Request-Id")
         is_sane = sent is not None and _SANE_REQUEST_ID.fullmatch(sent) is not None
@@ -133,12 +136,12 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    """A connection whose malformed requests are told so in the contract's shape too."""
+    """A connection that answers malformed requests in the contract's shape too."""
 
     __slots__ = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """One connection too many is told so and closed at once: each costs memory, whatever it asks."""
+        """Refuse a connection above the limit and close it at once: each costs memory."""
         super().connection_made(transport)
         server = self._manager
         assert isinstance(server, _Server), "our server makes our connections"

@@ -63,7 +63,10 @@ def parts_of(handler: Callable[..., Any]) -> list[str]:
 
 
 def bound_routes(parts: Parts) -> tuple[Route[Any], ...]:
-    """The route table, whose handlers take a request and nothing else. Raises `AttributeError` for a part that does not exist."""
+    """The route table, with handlers that take a request and nothing else.
+
+    Raises `AttributeError` for a part that does not exist.
+    """
 
     def bound(handler: Callable[..., Awaitable[Response[Any]]]) -> Callable[..., Awaitable[Response[Any]]]:
         return partial(handler, **{name: getattr(parts, name) for name in parts_of(handler)})

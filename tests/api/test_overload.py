@@ -1,4 +1,4 @@
-"""Beyond its room the daemon turns away at once and says so: deducts before what gives credits, readiness before either."""
+"""Load shedding: readiness ends first, then deducts are refused, last what gives credits."""
 
 import asyncio
 from collections import Counter

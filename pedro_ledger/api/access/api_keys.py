@@ -18,7 +18,10 @@ def new_key() -> str:
 
 
 class KeyRing:
-    """The keys that are valid now, by the SHA-256 of each. Looking up a digest tells a timing attacker nothing of the key."""
+    """The keys that are valid now, by the SHA-256 of each.
+
+    A lookup by digest leaks nothing of the key to a timing attack.
+    """
 
     def __init__(self, fixed: Mapping[bytes, Caller]) -> None:
         self._fixed = dict(fixed)
@@ -66,7 +69,7 @@ def bearer(request: web.BaseRequest) -> str:
 
 
 def unauthorized() -> Problem:
-    """No valid key. It is not told what is wrong with the one that was sent."""
+    """The problem for no valid key. It does not say what is wrong with the key that was sent."""
     return Problem(
         401,
         "unauthorized",

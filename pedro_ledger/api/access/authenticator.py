@@ -1,4 +1,7 @@
-"""Who makes a call, and whether they may: an API key with the route's scope, or a customer with a token of their own."""
+"""Authentication and authorization of a call.
+
+The caller is an API key with the route's scope, or a customer with a session token of their own.
+"""
 
 from typing import Any
 
@@ -14,7 +17,7 @@ from pedro_ledger.store.app.users import UserStore
 
 
 class Authenticator:
-    """Keys first: they cost no I/O. A customer's token is looked at where there is no such key."""
+    """Tries API keys first, which need no I/O, then customers' tokens."""
 
     def __init__(self, keys: KeyRing, customers: CustomerTokens | None, users: UserStore) -> None:
         self._keys = keys
@@ -22,7 +25,10 @@ class Authenticator:
         self._users = users
 
     async def authenticate(self, request: Request, route: Route[Any], scope: Scope) -> Caller:
-        """The caller, who may make this call. Raises the problems 401 and 403, and `UserNotFound` for another customer's things."""
+        """The caller, who may make this call.
+
+        Raises the problems 401 and 403, and `UserNotFound` for what belongs to another customer.
+        """
         try:
             caller = self._keys.authenticate(request)
         except Problem:

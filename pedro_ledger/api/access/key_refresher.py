@@ -1,4 +1,4 @@
-"""Keeps the ring of keys as the database has it, and tells the database now and then which keys were used."""
+"""Keeps the key ring in step with the database, and writes there which keys were used."""
 
 from math import inf
 
@@ -12,7 +12,10 @@ log = structlog.get_logger(__name__)
 
 
 class KeyRefresher:
-    """A key that was made, revoked or rotated anywhere is so here from the next `refresh` on. Keys expire without being asked about."""
+    """A key that any replica made, revoked or rotated is so here from the next `refresh` on.
+
+    Expiry needs no refresh: the ring compares it with the clock.
+    """
 
     def __init__(self, ring: KeyRing, store: KeyStore) -> None:
         self._ring = ring
@@ -30,7 +33,10 @@ class KeyRefresher:
         )
 
     async def note_use(self) -> None:
-        """Write when each key was last used. Raises `Unavailable`, and asyncpg's errors; these uses are then written the next time."""
+        """Write when each key was last used.
+
+        Raises `Unavailable`, and asyncpg's errors; these uses are then written the next time.
+        """
         used = self._ring.take_uses()
         if used:
             try:

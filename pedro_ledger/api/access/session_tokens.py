@@ -1,8 +1,9 @@
-"""Customers' own tokens: session JWTs of Clerk, checked against the keys that Clerk publishes (JWKS).
+"""Customers' own tokens: session JWTs of Clerk, checked against its published keys (JWKS).
 
-A token proves one thing, who its bearer is; a route says whether a customer may call it, and the door that it is about that
-customer. The rules are those of https://clerk.com/docs/guides/sessions/manual-jwt-verification: RS256 only, `exp` and
-`nbf` with a little leeway, `iss`, and `azp`, the origin that asked for the token, among those that are allowed.
+A token proves one thing: who its bearer is. The route says whether customers may call it, and the
+authenticator lets it be about that customer alone. The rules are those of
+https://clerk.com/docs/guides/sessions/manual-jwt-verification: RS256 only, `exp` and `nbf` with a
+little leeway, `iss`, and `azp`, the origin that asked for the token, among those that are allowed.
 """
 
 import asyncio
@@ -50,7 +51,10 @@ class CustomerTokens:
         self._reading = asyncio.Lock()
 
     async def authenticate(self, token: str) -> Caller:
-        """The customer whose token it is. Raises the problem 401 `unauthorized`; `Unavailable` while the keys cannot be read."""
+        """The customer whose token it is.
+
+        Raises the problem 401 `unauthorized`, and `Unavailable` while the keys cannot be read.
+        """
         if len(token) > TOKEN_LENGTH_MAX:
             raise unauthorized()
         try:
@@ -70,7 +74,7 @@ class CustomerTokens:
                 leeway=LEEWAY_S,
                 options={
                     "require": ["exp", "nbf", "iat", "sub", *(["iss"] if self._issuer else [])],
-                    "verify_aud": False,  # Clerk's session tokens have no audience; `azp` is in its place
+                    "verify_aud": False,  # Clerk's session tokens have `azp` instead
                 },
             )
         except jwt.PyJWTError:

@@ -20,7 +20,10 @@ async def read(request: Request, admin_settings: AdminSettingsStore) -> Response
 async def change(
     request: Request, admin_settings: AdminSettingsStore, prices: PriceRefresher
 ) -> Response[AdminSettings]:
-    """Merge feature costs: a number sets one, null removes it, the others stay. In force at once here, within seconds elsewhere."""
+    """Merge feature costs: a number sets one, null removes it, the others stay.
+
+    They are in force at once on this replica, and within seconds on the others.
+    """
     body = parse(SettingsChange, await read_json(request))
     refuse_unstorable(body.featureCosts, "featureCosts")
     changed = await admin_settings.merge_costs(body.featureCosts)

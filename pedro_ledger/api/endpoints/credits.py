@@ -81,7 +81,10 @@ def deduct_of(operation_types: OperationTypes, caller: Caller, key: str, body: D
 
 
 def refund_of(operation_types: OperationTypes, caller: Caller, key: str, body: RefundBody) -> Refund:
-    """The operation that a refund's body asks for. Raises the problem 422 when it names neither or both ways to refund."""
+    """The operation that a refund's body asks for.
+
+    Raises the problem 422 when the body names neither or both ways to refund.
+    """
     details = details_text(body.details)
     if body.entryId is not None:
         if body.operationType is not None:
@@ -109,7 +112,10 @@ def grant_of(caller: Caller, key: str, body: GrantBody) -> Grant:
 
 
 def batch_operation(operation_types: OperationTypes, caller: Caller, raw: Any) -> tuple[str, Operation]:
-    """The user and the operation of one line of a batch. Raises a problem that concerns this line alone."""
+    """The user and the operation of one line of a batch.
+
+    Raises a problem that concerns this line alone.
+    """
     kind = raw.get("type") if isinstance(raw, dict) else None
     try:
         match kind:

@@ -37,7 +37,10 @@ _FRAME = """<!doctype html>
 
 
 def reference(name: str) -> str:
-    """A page of `docs/reference`: beside this package's pages when installed from a wheel, in the checkout else."""
+    """A page of `docs/reference`.
+
+    In a wheel it lies beside this package's pages, else in the checkout.
+    """
     for folder in (_FOLDER, Path(str(files("pedro_ledger"))).parent / "docs" / "reference"):
         if (folder / name).is_file():
             return (folder / name).read_text(encoding="utf-8")

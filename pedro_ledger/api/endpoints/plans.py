@@ -12,7 +12,7 @@ from pedro_ledger.store.app.price_refresher import PriceRefresher
 
 
 async def list_page(request: Request, plans: PlanStore) -> Response[Page[Plan]]:
-    """Plans by sortOrder: those on sale, unless `active` says otherwise (`true`, `false`, `any`)."""
+    """Plans by sortOrder: those on sale, unless `active` says otherwise."""
     given = query(request, PlansQuery)
     active = None if given.active == "any" else given.active == "true"
     rows = await plans.list_page(active, given.cursor, given.limit + 1)

@@ -66,7 +66,7 @@ async def proof(request: Request, proofs: ProofStore) -> Response[answers.Proof]
 
 
 def _impossible(reason: str) -> Problem:
-    """The ledger left what was sealed, or the sealed accounts are damaged: a proof would be refused."""
+    """The ledger or the sealed accounts have changed since the checkpoint: no proof would hold."""
     log.critical("proof_impossible", reason=reason)
     return Problem(
         409, "proof_impossible", "The entry cannot be proven",

@@ -13,7 +13,10 @@ from pedro_ledger.store.reports.reader import ReportReader
 
 
 async def report(request: Request, reports: ReportReader, operation_types: OperationTypes) -> Response[Report]:
-    """A report by name: user-growth, top-operations, low-balance, usage-by-day, top-users, liability."""
+    """A report by its name, as JSON, CSV or NDJSON.
+
+    Each report takes some of the parameters, and refuses the others.
+    """
     name = request.path_values["report"]
     wanted = REPORTS.get(name)
     if wanted is None:

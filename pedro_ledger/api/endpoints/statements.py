@@ -1,4 +1,4 @@
-"""Reading the books: balance, usage, statement, one entry."""
+"""Balance, usage, statement, one entry."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

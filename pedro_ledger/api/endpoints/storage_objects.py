@@ -1,4 +1,7 @@
-"""Users' files, as the app tracks them. Each call names the owner, and sees only that owner's files."""
+"""Users' files, as the app tracks them.
+
+Each call names the owner, and sees only that owner's files.
+"""
 
 from pedro_ledger.api.http.reading import parse, query, read_json, sent_fields, user_ref
 from pedro_ledger.api.http.request import Request
@@ -50,7 +53,7 @@ async def delete(request: Request, storage_objects: StorageStore, users: UserSto
 
 
 async def purgeable(request: Request, storage_objects: StorageStore) -> Response[Page[StorageObject]]:
-    """Files of all users that were deleted more than `deletedForDays` days ago (30 unless told), first deleted first."""
+    """Files of all users that were deleted over `deletedForDays` days ago, first deleted first."""
     given = query(request, PurgeableQuery)
     rows = await storage_objects.purgeable(given.deletedForDays, given.cursor, given.limit + 1)
     return rows_page(StorageObject, rows, given.limit, "deletedAt", "id")

@@ -19,7 +19,10 @@ async def list_page(request: Request, subscription_events: SubscriptionEventStor
 
 
 async def create(request: Request, subscription_events: SubscriptionEventStore) -> Response[SubscriptionEvent]:
-    """Append a subscription event. It is a record only: credits of a plan come through the webhooks, or a grant."""
+    """Append a subscription event.
+
+    It is a record only: credits of a plan come through the webhooks, or a grant.
+    """
     body = parse(SubscriptionEventBody, await read_json(request))
     sent_fields(body)
     made = await subscription_events.make(

@@ -23,7 +23,10 @@ async def clerk(request: Request, webhooks: Webhooks) -> Response[WebhookTaken]:
 
 
 async def asaas(request: Request, webhooks: Webhooks) -> Response[WebhookTaken]:
-    """Take an event of Asaas, with its access token; each is applied once, and the answer is 200 even when nothing follows."""
+    """Take an event of Asaas, with its access token; each is applied once.
+
+    The answer is 200 also when nothing follows from the event.
+    """
     try:
         webhooks.check_asaas(request.headers.get("asaas-access-token", ""))
     except (NotGenuine, NotConfigured) as error:
@@ -39,7 +42,10 @@ def answer(taken: DeliveryResult) -> Response[WebhookTaken]:
 
 
 def refused(error: NotGenuine | NotConfigured) -> Problem:
-    """401 for what may come from anybody; 503 where a setting is missing, so that the provider sends it again later."""
+    """401 for what anybody may have sent; 503 where a setting is missing.
+
+    After a 503 the provider sends the event again.
+    """
     if isinstance(error, NotGenuine):
         return Problem(401, error.code, "The delivery is not genuine", str(error))
     return Problem(

@@ -22,7 +22,8 @@ class Caller(NamedTuple):
     def enter(self, scope: Scope, *, by_workspace: bool) -> None:
         """Raises the problem 403 where the key may not make a call that declares `scope`.
 
-        A key that is bound to a workspace sees it and nothing else: users and their credits belong to no workspace.
+        A key that is bound to a workspace sees nothing else: users and their credits belong to no
+        workspace.
         """
         self.require(scope)
         if self.workspace_id is not None and not by_workspace:

@@ -1,7 +1,8 @@
-"""Takes connections, as many as wait.
+"""Accepts connections, many in one iteration of the event loop.
 
-libuv's server takes one in each turn of its loop. A thousand busy connections make a turn of a tenth of a second, and
-newcomers then stand in the backlog, one behind the other, for seconds (`python -m tests.system.overload` measured 5 s).
+libuv's server accepts one connection in each iteration. With a thousand busy connections an
+iteration takes a tenth of a second, and new connections wait in the backlog, one behind the other,
+for seconds (`python -m tests.system.overload` measured 5 s).
 """
 
 import asyncio
@@ -12,11 +13,11 @@ from collections.abc import Callable
 import structlog
 
 BACKLOG = 1024
-"""Connections that the kernel keeps for us; it turns further ones away."""
+"""Connections that the kernel queues; it refuses further ones."""
 TAKEN_AT_ONCE = 256
-"""In one turn, so that those who are connected get theirs."""
+"""In one iteration, so that those who are connected are served too."""
 PAUSE_S = 1.0
-"""After the process or the system has run out of files or memory: what is connected must end first."""
+"""After the process or system ran out of files or memory: connections must end first."""
 _NOT_OURS = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 log = structlog.get_logger(__name__)
 
@@ -35,9 +36,10 @@ class Listener:
 
     @classmethod
     async def open(cls, make_protocol: Callable[[], asyncio.Protocol], host: str, port: int) -> "Listener":
-        """Listen on every address of `host` that this machine has; a `port` of 0 becomes a free one.
+        """Listen on every address of `host` that this machine has; `port` 0 means a free one.
 
-        Raises `OSError` where it cannot: `localhost` names an IPv6 address also where there is no IPv6.
+        An address that the machine lacks is passed over: `localhost` names an IPv6 address also
+        where there is no IPv6. Raises `OSError` where it cannot listen at all.
         """
         found = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

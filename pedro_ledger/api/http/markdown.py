@@ -1,7 +1,7 @@
 """Markdown as HTML, for the reference pages that the daemon serves itself.
 
-Only what those pages use: headings, paragraphs, lists, fenced code; `code`, **bold** and links. `tests/docs/test_error_page.py`
-fails where a page uses more.
+Only what those pages use: headings, paragraphs, lists, fenced code; `code`, **bold** and links.
+`tests/docs/test_error_page.py` fails where a page uses more.
 """
 
 import re
@@ -15,7 +15,10 @@ _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 
 
 def to_html(markdown: str) -> str:
-    """The body of a page. Each heading has its words as its `id`, in the form that GitHub and MkDocs give it."""
+    """The body of a page.
+
+    Each heading has its words as its `id`, in the form that GitHub and MkDocs give it.
+    """
     return "\n".join(_blocks(markdown))
 
 

@@ -12,7 +12,10 @@ from pedro_ledger.ledger import errors as ledger
 
 PROBLEM_TYPE = "application/problem+json"
 TYPE_PREFIX = "/docs/errors#"
-"""Relative to the daemon that answers, as RFC 9457 allows: it serves the page itself, so the link works without any other host."""
+"""Relative to the daemon that answers, as RFC 9457 allows.
+
+The daemon serves the page itself, so the link needs no other host.
+"""
 
 
 class Problem(Exception):
@@ -91,12 +94,12 @@ def problem_of_aiohttp(error: web.HTTPException) -> Problem:
 
 def body_too_large(limit_bytes: int | None) -> Problem:
     """A body over the limit."""
-    told = f" The limit is {limit_bytes} bytes." if limit_bytes else ""
+    limit = f" The limit is {limit_bytes} bytes." if limit_bytes else ""
     return Problem(
         413,
         "body_too_large",
         "Body too large",
-        f"The body is too large.{told} Send fewer operations a request.",
+        f"The body is too large.{limit} Send fewer operations a request.",
     )
 
 

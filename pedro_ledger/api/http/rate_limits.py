@@ -1,7 +1,8 @@
 """Rate limits: so many calls a second, with bursts, for each key and each user.
 
-The generic cell rate algorithm (ITU-T I.371): of each caller one number is kept, the moment at which all it did would have been
-done at the even pace. It needs no timer and no window, and forgets nothing early. Limits are of one replica.
+The generic cell rate algorithm (ITU-T I.371): for each caller it keeps one number, the moment at
+which all its calls would have been made at the even pace. It needs no timer and no window, and
+forgets nothing early. Each replica has limits of its own.
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from pedro_ledger.api.http.problems import Problem
 
 KNOWN_MAX = 100_000
-"""Callers that are kept in mind. Of more, those who called longest ago start anew."""
+"""Callers that are remembered. Of more, those who called longest ago start anew."""
 
 
 class Pace(NamedTuple):
@@ -21,8 +22,8 @@ class Pace(NamedTuple):
     burst: int
 
 
-class Verdict(NamedTuple):
-    """What became of one call."""
+class Decision(NamedTuple):
+    """Whether one call is allowed, and what is left."""
 
     allowed: bool
     left: int
@@ -34,7 +35,10 @@ class Verdict(NamedTuple):
 
 
 class Limiter:
-    """One pace for many callers, each on its own. Times are seconds on any clock that does not go back."""
+    """One pace for many callers, each on its own.
+
+    Times are seconds on any monotonic clock.
+    """
 
     def __init__(self, pace: Pace, *, known_max: int = KNOWN_MAX) -> None:
         self.pace = pace
@@ -43,7 +47,7 @@ class Limiter:
         self._known_max = known_max
         self._done_at: dict[str, float] = {}
 
-    def take(self, caller: str, now: float) -> Verdict:
+    def take(self, caller: str, now: float) -> Decision:
         """Count a call of `caller`, unless it comes too early: then it counts for nothing."""
         done_at = max(self._done_at.pop(caller, now), now)
         after = done_at + self._interval_s
@@ -55,7 +59,7 @@ class Limiter:
             del self._done_at[next(iter(self._done_at))]
         ahead_s = self._done_at[caller] - now
         left = max(0, math.floor((self._tolerance_s - ahead_s) / self._interval_s + 1e-6))
-        return Verdict(allowed, left, 0.0 if allowed else early_s, ahead_s)
+        return Decision(allowed, left, 0.0 if allowed else early_s, ahead_s)
 
 
 class RateLimits:
@@ -66,7 +70,10 @@ class RateLimits:
         self._user = Limiter(user) if user else None
 
     def take_call(self, key_id: str, user: str | None, now: float) -> dict[str, str]:
-        """Count a call of a key, for `user` where it is for one. Returns the headers that tell; raises the problem 429 `rate_limited`."""
+        """Count a call of a key, for `user` where it is for one. Returns the rate-limit headers.
+
+        Raises the problem 429 `rate_limited`.
+        """
         counted = []
         if self._key is not None:
             counted.append(_checked("key", self._key, self._key.take(key_id, now)))
@@ -80,36 +87,42 @@ class RateLimits:
             _checked("user", self._user, self._user.take(user, now))
 
 
-Counted = tuple[str, Limiter, Verdict]
+Counted = tuple[str, Limiter, Decision]
 
 
-def _checked(name: str, limiter: Limiter, verdict: Verdict) -> Counted:
-    counted = (name, limiter, verdict)
-    if not verdict.allowed:
+def _checked(name: str, limiter: Limiter, decision: Decision) -> Counted:
+    counted = (name, limiter, decision)
+    if not decision.allowed:
         pace = limiter.pace
         raise Problem(
             429,
             "rate_limited",
             "Too many calls",
             f"At most {pace.per_s:g} calls a second for one {name}, {pace.burst} at once. Nothing was done: call again later.",
-            headers={"Retry-After": str(max(1, math.ceil(verdict.retry_after_s))), **_headers([counted])},
+            headers={"Retry-After": str(max(1, math.ceil(decision.retry_after_s))), **_headers([counted])},
             limit=name,
         )
     return counted
 
 
 def _headers(counted: Iterable[Counted]) -> dict[str, str]:
-    """As in draft-ietf-httpapi-ratelimit-headers-10: of each policy its quota and window, and what is left of it until when."""
+    """The headers of draft-ietf-httpapi-ratelimit-headers-10.
+
+    For each policy its quota and window, what is left of it, and until when.
+    """
     policies, states = [], []
-    for name, limiter, verdict in counted:
+    for name, limiter, decision in counted:
         window_s = max(1, math.ceil(limiter.pace.burst / limiter.pace.per_s))
         policies.append(f'"{name}";q={limiter.pace.burst};w={window_s}')
-        states.append(f'"{name}";r={verdict.left};t={math.ceil(verdict.full_after_s)}')
+        states.append(f'"{name}";r={decision.left};t={math.ceil(decision.full_after_s)}')
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)} if policies else {}
 
 
 def rate_limits(*, key_per_s: float, user_per_s: float, burst_s: float) -> RateLimits | None:
-    """The limits of the settings, each 0 for none; a burst is what `burst_s` seconds allow. None when all are off."""
+    """The limits of the settings, each 0 for none. None when all are off.
+
+    A burst is as many calls as `burst_s` seconds allow.
+    """
 
     def pace(per_s: float) -> Pace | None:
         return Pace(per_s, max(1, math.floor(per_s * burst_s))) if per_s else None

@@ -1,4 +1,7 @@
-"""Reading a request: its body within bounds of time and size, strictly parsed; its key, its path, its query."""
+"""Reading a request: body, idempotency key, path and query.
+
+Bodies are bounded in time and size, and parsed strictly.
+"""
 
 import asyncio
 import math
@@ -30,7 +33,11 @@ async def read_json(request: Request) -> Any:
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body. Raises the problems 408 when it does not come in time, 413 when it is too large, 415 when it is encoded."""
+    """The whole body.
+
+    Raises the problems 408 when it does not come in time, 413 when it is too large, and 415 when it
+    is encoded.
+    """
     if "Content-Encoding" in request.headers:
         raise Problem(
             415,
@@ -61,7 +68,10 @@ async def read_body(request: Request) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON value in a body. Raises the problem 400 `malformed_json` for anything that is not strict JSON."""
+    """The JSON value in a body.
+
+    Raises the problem 400 `malformed_json` for anything that is not strict JSON.
+    """
     try:
         return jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:
@@ -69,7 +79,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def parse(model: type[B], value: Any) -> B:
-    """A value as `model`. Raises the problem 422 `invalid_body` that names every offending field."""
+    """A value as `model`. Raises the problem 422 `invalid_body`, which names the wrong fields."""
     try:
         parsed: B = model.__pydantic_validator__.validate_python(value)
         return parsed
@@ -103,7 +113,10 @@ def sent_fields(body: Body) -> dict[str, Any]:
 
 
 def details_text(details: Mapping[str, Any] | None) -> str | None:
-    """Details as the text that is hashed and kept: compact JSON with sorted keys. Raises the problem 422 for what no JSON column holds."""
+    """Details as the text that is hashed and stored: compact JSON with sorted keys.
+
+    Raises the problem 422 for what no JSON column holds.
+    """
     if details is None:
         return None
     refuse_unstorable(details, "details")
@@ -111,7 +124,10 @@ def details_text(details: Mapping[str, Any] | None) -> str | None:
 
 
 def idempotency_key(request: Request) -> str:
-    """The request's `Idempotency-Key`. Raises the problems 400 `idempotency_key_required` and `idempotency_key_invalid`."""
+    """The request's `Idempotency-Key`.
+
+    Raises the problems 400 `idempotency_key_required` and `idempotency_key_invalid`.
+    """
     keys = request.headers.getall("Idempotency-Key", ())
     if not keys:
         raise Problem(
@@ -143,7 +159,8 @@ def user_ref(request: Request) -> str:
 def query(request: Request, model: type[Q], *, takes: Collection[str] | None = None) -> Q:
     """The query's parameters as `model`; of these only those in `takes`, where it is given.
 
-    Raises the problem 400 `invalid_query` for one that the call does not take, or takes once, or that cannot be understood.
+    Raises the problem 400 `invalid_query` for a parameter that the call does not take, that is
+    given twice, or whose value cannot be parsed.
     """
     names = [name for name in model.names() if takes is None or name in takes]
     given: dict[str, str] = {}
@@ -171,7 +188,10 @@ def invalid_query(name: str, why: str) -> Problem:
 
 
 def refuse_unstorable(value: Any, path: str) -> None:
-    """Raises the problem 422 `invalid_body` for JSON that PostgreSQL has no place for; `path` names it."""
+    """Raises the problem 422 `invalid_body` for JSON that PostgreSQL cannot store.
+
+    `path` names the value.
+    """
     match value:
         case str():
             if "\0" in value:

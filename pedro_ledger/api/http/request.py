@@ -1,4 +1,4 @@
-"""A request as our handlers see it: aiohttp's own, with the caller, the values of the path, and how long its body may take."""
+"""A request as handlers see it: aiohttp's own, with the caller and the values of the path."""
 
 from collections.abc import Mapping
 
@@ -17,6 +17,6 @@ class Request(web.BaseRequest):
     caller: Caller
     """Whose key it came with."""
     body_timeout_s: float
-    """Within which the whole body must arrive; its size is bounded by `client_max_size`, in bytes."""
+    """Within which the whole body must arrive; `client_max_size` bounds its bytes."""
     path_values: Mapping[str, str] = _NOTHING
     """What the path has in place of each `{name}` of its template, decoded."""

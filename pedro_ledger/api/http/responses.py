@@ -1,4 +1,4 @@
-"""Answers as JSON: receipts, entries, users, pages. camelCase; times in RFC 3339, UTC, milliseconds."""
+"""Answers as JSON: camelCase names; times in RFC 3339, UTC, with milliseconds."""
 
 from collections.abc import Mapping
 from typing import Generic, TypeVar
@@ -15,7 +15,10 @@ A = TypeVar("A")
 
 
 class Response(web.Response, Generic[A]):
-    """A response whose body is an `A`: the type checker holds handlers to the answer that their route declares."""
+    """A response whose body is an `A`.
+
+    So the type checker holds a handler to the answer that its route declares.
+    """
 
 
 def json_response(value: A, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[A]:

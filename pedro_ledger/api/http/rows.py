@@ -17,7 +17,10 @@ AppRow = Mapping[str, Any]
 
 
 def row_id(request: Request, what: str) -> str:
-    """The id of a `what` in the path. Raises the problem 404 `<what>_not_found` for an id that no column can hold."""
+    """The id of a `what` in the path.
+
+    Raises the problem 404 `<what>_not_found` for an id that no column can hold.
+    """
     found = request.path_values[what.rsplit(maxsplit=1)[-1]]
     if "\0" in found:
         raise _not_found(what)
@@ -25,7 +28,10 @@ def row_id(request: Request, what: str) -> str:
 
 
 def row_json(kind: type[A], row: AppRow) -> A:
-    """A row as `kind` describes it: the columns have the same names, and those that are times become RFC 3339."""
+    """A row as `kind` describes it.
+
+    The columns have the names of the fields; those that `kind` declares as times become RFC 3339.
+    """
     times = _times(cast(Hashable, kind))
     values = {
         name: time_text(datetime.fromisoformat(value)) if name in times and value is not None else value
@@ -42,7 +48,10 @@ def row_response(kind: type[A], row: AppRow | None, what: str, status: int = 200
 
 
 def rows_page(kind: type[A], rows: Sequence[AppRow], limit: int, *sorted_by: str) -> Response[Page[A]]:
-    """A page of rows, sorted by these columns; there is one row more than `limit` where a page follows."""
+    """A page of rows that are sorted by these columns.
+
+    There is one row more than `limit` where a page follows.
+    """
     shown, next_cursor = keyset_page(rows, limit, lambda row: tuple(row[name] for name in sorted_by))
     return page([row_json(kind, row) for row in shown], next_cursor)
 

@@ -1,4 +1,7 @@
-"""What a key may do. Apart from the rest, so that commands can name scopes without loading an HTTP server."""
+"""What a key may do.
+
+A module of its own, so that commands can name scopes without loading an HTTP server.
+"""
 
 from enum import Enum, StrEnum
 from typing import Final, Literal
@@ -20,5 +23,8 @@ class OpenAccess(Enum):
 
 
 PUBLIC: Final = OpenAccess.PUBLIC
-"""Declared by routes that need no key. It is no scope and not `None`: a route that declares nothing is shut."""
+"""Declared by routes that need no key.
+
+It is no scope and not `None`, so a route that declares nothing lets nobody in.
+"""
 Access = Scope | Literal[OpenAccess.PUBLIC]

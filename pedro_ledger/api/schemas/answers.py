@@ -1,4 +1,4 @@
-"""Every answer of the API, described once: the renderers fill these types, and OpenAPI is made from them.
+"""Every answer of the API, described once: renderers fill these types, OpenAPI shows them.
 
 Names are the wire's. Problems (RFC 9457) are what every refusal answers.
 """
@@ -40,7 +40,10 @@ class Page(TypedDict, Generic[Item]):
 
 @with_config(ConfigDict(extra="allow"))
 class Problem(TypedDict):
-    """A refusal (RFC 9457). What helps stands beside these fields: `creditsAvailable`, `field` and the like."""
+    """A refusal (RFC 9457).
+
+    Facts that help stand beside these fields: `creditsAvailable`, `field` and the like.
+    """
 
     type: str
     title: str
@@ -140,7 +143,10 @@ class EntryInFull(Entry):
 
 
 class Proof(TypedDict):
-    """What it takes to check one entry against a signed checkpoint; `docs/formats/proof.md` specifies it."""
+    """What it takes to check one entry against a signed checkpoint.
+
+    `docs/formats/proof.md` specifies it.
+    """
 
     format: str
     entry: dict[str, Any]

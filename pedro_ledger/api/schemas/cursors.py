@@ -1,4 +1,7 @@
-"""Cursors: where a page ended, as opaque text. They name a row, not a number of rows, so pages stay stable while rows are added."""
+"""Cursors of keyset pagination: where a page ended, as opaque text.
+
+They name a row, not a number of rows, so pages stay stable while rows are added.
+"""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime

@@ -1,7 +1,7 @@
-"""Query parameters, described once: requests are parsed by these models, and OpenAPI is made from them.
+"""Query parameters, described once: these models parse requests, and OpenAPI shows them.
 
-Names are the wire's, but for `from` and `to`, which are `since` and `until` here. Values come as text; what a parameter
-says when it refuses one reads on from its name ("limit must be …").
+Names are the wire's, but for `from` and `to`, which are `since` and `until` here. Values come as
+text; the reason for which a parameter refuses one reads on from its name ("limit must be …").
 """
 
 import re
@@ -85,7 +85,10 @@ Owner = Annotated[
 
 
 class Query(BaseModel):
-    """What every query has in common. Its fields are the parameters that the call takes; others are refused."""
+    """What every query has in common.
+
+    Its fields are the parameters that the call takes; others are refused.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,7 @@
-"""Bodies that callers send, as strict models. camelCase as on the wire; nothing is coerced, nothing unknown is taken."""
+"""Bodies that callers send, as strict models.
+
+Names are camelCase as on the wire; nothing is coerced, and unknown fields are refused.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -12,7 +15,7 @@ OperationTypeName = Annotated[
     Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=63, description="A value of the app's `OperationType`."),
 ]
 Details = Annotated[dict[str, Any], Field(description="Free JSON, kept with the entry.")]
-EntryId = Annotated[str, Field(min_length=1, max_length=64, description="Id of an entry, as its receipt told.")]
+EntryId = Annotated[str, Field(min_length=1, max_length=64, description="Id of an entry, from its receipt.")]
 Name = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 Email = Annotated[str, Field(min_length=3, max_length=320, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
 
@@ -32,7 +35,10 @@ class DeductBody(Body):
 
 
 class RefundBody(Body):
-    """Give credits back: of an entry (all that is left, without `credits`), or of an operation type."""
+    """Give credits back: of an entry, or of an operation type.
+
+    Without `credits`, all that is left of the entry.
+    """
 
     entryId: EntryId | None = None
     operationType: OperationTypeName | None = None

@@ -1,6 +1,7 @@
-"""How lists and reports are read at a million rows: by their keys, few rows, and in one query however many rows they show.
+"""How lists and reports are read at a million rows: by their keys, few rows, in one query each.
 
-The queries are those that the daemon sent for the routes of the route table, with the settings of its connections.
+The queries are those that the daemon sent for the routes of the route table, with the settings of
+its connections.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ from tests.support.databases import TestServer
 ROWS = 1_000_000
 USERS = 2_000
 PAGES_READ_MAX = 8_000
-"""Blocks of 8 KB; entries and uses have more than 50,000, and two hundred users with five uses each are the most that is shown."""
+"""Blocks of 8 KB. Entries and uses have more than 50,000; the most that is shown are two hundred
+users with five uses each."""
 QUEUES = {"usage_pending", "balance_pending", "signup_pending"}
 """Read whole: they are emptied every few seconds."""
 HOT = "user_hot"
@@ -112,7 +114,7 @@ is_background: ContextVar[bool] = ContextVar("is_background", default=True)
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
-    """The queries that pools send from now on, but those of the daemon's own tasks, which have names."""
+    """The queries that pools send from now on, without those of the daemon's own named tasks."""
     found: list[Sent] = []
 
     def note(self: Database, logged: asyncpg.connection.LoggedQuery) -> None:

@@ -1,4 +1,4 @@
-"""Reading the books: balances of the past, filters, and pages that stay where they are while rows are added."""
+"""Balances of the past, filters, and pages that stay stable while rows are added."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -143,7 +143,7 @@ async def test_entries_that_clocks_put_out_of_order_are_found_by_their_time(api:
 async def test_pages_stay_where_they_are_while_rows_with_the_same_time_are_added(
     api: Api, connection: Connection, name: str
 ) -> None:
-    """No row that was there at the first page is shown twice or left out, whatever is added meanwhile."""
+    """No row of the time of the first page is shown twice or left out, whatever is added."""
     await make_user(connection, "u")
     at = START
     await append(connection, "u", [Line("grant", 500, at)] + [Line("deduct", -1, at, "AI_TEXT_CHAT")] * 40)

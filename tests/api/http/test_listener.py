@@ -1,4 +1,4 @@
-"""Newcomers are taken at once, whatever the loop is busy with; running out of files ends nothing."""
+"""New connections are accepted at once however busy the loop is; no shortage of files ends it."""
 
 import asyncio
 import errno
@@ -30,7 +30,7 @@ def nobody_yet() -> None:
 
 
 def test_all_who_wait_are_taken_in_a_few_turns_of_the_loop() -> None:
-    """On uvloop, as served: its own server takes one a turn."""
+    """On uvloop, as served: its own server takes one an iteration."""
 
     async def crowd() -> int:
         door = await Listener.open(Greeter, "127.0.0.1", 0)

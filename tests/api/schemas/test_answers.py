@@ -1,4 +1,4 @@
-"""What the routes really answer is what they declare: no field more, none less, each of its type."""
+"""The routes' real answers are what they declare: no field more, none less, each of its type."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Query parameters: what each takes, what it refuses, and that requests and OpenAPI know the same ones."""
+"""Query parameters: what each takes and refuses, and that every query belongs to a route."""
 
 from datetime import UTC, date, datetime
 from typing import Any, get_args
