@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.postgres.health import DatabaseHealth
+from pedro_ledger.store.schema.obstacles import SchemaWatcher
 
 FAILING_TOLD_S = 60.0
 """A loop that fails for less may recover soon: a restarting database reports itself."""
@@ -31,12 +32,15 @@ class BackgroundLoop(Protocol):
 
 
 class Readiness:
-    """Asks the database, the engine and the loops."""
+    """Asks the database, the engine, the loops, and what watches the app's schema."""
 
-    def __init__(self, engine: Engine, health: DatabaseHealth, loops: Sequence[BackgroundLoop]) -> None:
+    def __init__(
+        self, engine: Engine, health: DatabaseHealth, loops: Sequence[BackgroundLoop], schema: SchemaWatcher
+    ) -> None:
         self._engine = engine
         self._health = health
         self._loops = loops
+        self._schema = schema
 
     async def missing(self) -> list[str]:
         """What keeps this replica from taking traffic; empty when nothing does."""
@@ -47,7 +51,12 @@ class Readiness:
             missing = [*missing, f"commits fail: {failure}"]
         if self._engine.is_full:
             missing = [*missing, "too many operations are in flight"]
+        missing = [*missing, *(f"the app's schema is in the way: {what}" for what in self._schema.stopping)]
         return [*missing, *self._failing(vital=True)]
+
+    def hindered(self) -> list[str]:
+        """What of the app's schema keeps something from being done for some users: the others go on, so traffic may come."""
+        return list(self._schema.hindering)
 
     def failing(self) -> list[str]:
         """The loops of upkeep that have failed for `FAILING_TOLD_S`.

@@ -59,6 +59,7 @@ from pedro_ledger.store.proofs.proofs import ProofStore
 from pedro_ledger.store.reports.reader import ReportReader
 from pedro_ledger.store.reports.rollups import RollupWorker
 from pedro_ledger.store.schema.migrations import migrate
+from pedro_ledger.store.schema.obstacles import WATCH_TICK_S, SchemaWatcher
 from pedro_ledger.store.schema.partitions import PartitionKeeper
 from pedro_ledger.store.schema.roles import require_app_role
 from pedro_ledger.telemetry.metrics import Metrics
@@ -159,12 +160,15 @@ class Daemon:
         metrics = Metrics()
         writer = BatchWriter(databases.primary, commit_timeout_s=settings.commit_timeout_s)
         stack.push_async_callback(writer.close)
+        schema = SchemaWatcher(databases.primary, metrics.schema_looked_at)
+        await schema.look()
         engine = Engine(
             AccountReader(databases.primary, Adopter(databases.primary)),
             writer,
             metrics,
             wall_clock_ms,
             limits_of(settings),
+            on_fault=schema.suspect,
         )
         prices = PriceRefresher(databases.primary, engine.reprice)
         await prices.refresh()
@@ -184,6 +188,7 @@ class Daemon:
             Looper("deadlines", engine.sweeper.tick, SWEEP_EVERY_S, metrics, is_vital=True),
             Looper("keys", watch.refresh, settings.keys_refresh_s, metrics, is_vital=True, starts_now=False),
             Looper("prices", prices.refresh, settings.prices_refresh_s, metrics, is_vital=True, starts_now=False),
+            Looper("schema", schema.tick, WATCH_TICK_S, metrics, starts_now=False),
             Looper("key_uses", watch.note_use, NOTE_USE_EVERY_S, metrics, starts_now=False),
             Looper("refusals", purger.tick, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
             Looper("rollups", worker.tick, settings.rollup_interval_s, metrics),
@@ -222,7 +227,7 @@ class Daemon:
             webhooks=webhooks,
             deliveries=webhooks.deliveries,
             health=health,
-            readiness=Readiness(engine, health, loops),
+            readiness=Readiness(engine, health, loops, schema),
             gauges=Gauges(engine, databases.primary, metrics),
             metrics=metrics,
             description=describe(),

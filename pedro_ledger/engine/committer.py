@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from time import monotonic, perf_counter
 
 from pedro_ledger.engine.actor import Phase, UserActor
-from pedro_ledger.engine.ports import Meter, UnitStore, WallClock
+from pedro_ledger.engine.ports import Meter, OnFault, UnitStore, WallClock
 from pedro_ledger.engine.submission import Submission
 from pedro_ledger.ledger.decide import Facts
-from pedro_ledger.ledger.errors import LedgerError, NotCommitted, OutcomeUnknown
+from pedro_ledger.ledger.errors import LedgerError, NotCommitted, OutcomeUnknown, Unavailable
 from pedro_ledger.ledger.units import Outcome, Replayed, Stale, Unit
 
 BATCH_SPLIT_MIN = 32
@@ -45,6 +45,7 @@ class GroupCommitter:
         clock: WallClock,
         on_idle: Callable[[UserActor], None],
         in_flight: Callable[[], int],
+        on_fault: OnFault,
         *,
         batch_operations_max: int,
         unit_operations_max: int,
@@ -54,6 +55,7 @@ class GroupCommitter:
         self._clock = clock
         self._on_idle = on_idle
         self._in_flight = in_flight
+        self._on_fault = on_fault
         self._operations_last = 0
         self._crowd = 0.0
         """How many actors share the batches lately."""
@@ -194,5 +196,7 @@ class GroupCommitter:
     def _fail(self, slots: list[BatchSlot], error: LedgerError) -> None:
         """The units certainly were not committed, and will not be as things stand: tell their callers."""
         for slot in slots:
+            if isinstance(error, Unavailable):
+                self._on_fault(slot.unit.user_id, error)
             slot.actor.fail_unit(error)
             self._on_idle(slot.actor)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.committer import GroupCommitter
 from pedro_ledger.engine.loader import AccountLoader
-from pedro_ledger.engine.ports import AccountSource, Meter, UnitStore, WallClock
+from pedro_ledger.engine.ports import AccountSource, Meter, OnFault, UnitStore, WallClock
 from pedro_ledger.engine.registry import ActorRegistry
 from pedro_ledger.engine.submission import Answer, BatchFuture, BatchSubmission, Submission
 from pedro_ledger.engine.sweeper import Sweeper
@@ -58,6 +58,8 @@ class Engine:
         meter: Meter,
         clock: WallClock,
         limits: EngineLimits,
+        *,
+        on_fault: OnFault = lambda user, error: None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._monotonic: Callable[[], float] = self.loop.time
@@ -82,6 +84,7 @@ class Engine:
             clock,
             self._step,
             lambda: self.in_flight,
+            on_fault,
             batch_operations_max=limits.batch_operations_max,
             unit_operations_max=limits.unit_operations_max,
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pedro_ledger.ledger.account import AccountQuery, Loaded
+from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.ledger.units import Outcome, Unit
 
 
@@ -61,5 +62,7 @@ class Meter(Protocol):
         """An operation was turned away before it was decided: `mailbox`, `house`, `draining` or `deadline`."""
 
 
+OnFault = Callable[[str, LedgerError], None]
+"""Told of a user who could not be served for what the caller cannot change, and of what the caller was told."""
 WallClock = Callable[[], int]
 """Milliseconds since 1970."""

@@ -142,23 +142,30 @@ def _is_everybodys(error: asyncpg.PostgresError) -> bool:
 
 def schema_changed(error: asyncpg.PostgresError, **facts: str) -> SchemaChanged:
     """The error that names what of the app's schema is in the way, as far as the server says it."""
-    named = {"table": error.table_name, "column": error.column_name, "constraint": error.constraint_name}
-    known = {name: value for name, value in named.items() if value}
-    sqlstate = error.sqlstate or ""
-    if "column" in known and "table" in known:
-        what = f'"{known["table"]}" requires the column "{known["column"]}", which the ledger does not know'
-    elif sqlstate[:2] in _NAMES_NO_VALUES:
-        what = str(error).partition("\n")[0]
-    elif "table" in known:
-        what = " ".join(f'{name} "{value}"' for name, value in known.items())
-    else:
-        what = "a rule or a trigger of the app's tables is in the way"
     return SchemaChanged(
-        f"The app's database schema is in the way: {what} ({type(error).__name__}, {sqlstate}). "
-        "Once it is mended, the same request goes through.",
-        **known,
+        f"The app's database schema is in the way: {in_the_way(error)}. Once it is mended, the same request goes through.",
+        **_named(error),
         **facts,
     )
+
+
+def in_the_way(error: asyncpg.PostgresError) -> str:
+    """What of the schema an error names, in words that quote no values."""
+    named, sqlstate = _named(error), error.sqlstate or ""
+    if "column" in named and "table" in named:
+        what = f'"{named["table"]}" requires the column "{named["column"]}"'
+    elif sqlstate[:2] in _NAMES_NO_VALUES:
+        what = str(error).partition("\n")[0]
+    elif "table" in named:
+        what = " ".join(f'{name} "{value}"' for name, value in named.items())
+    else:
+        what = "a rule or a trigger of the app's tables"
+    return f"{what} ({type(error).__name__}, {sqlstate})"
+
+
+def _named(error: asyncpg.PostgresError) -> dict[str, str]:
+    named = {"table": error.table_name, "column": error.column_name, "constraint": error.constraint_name}
+    return {name: value for name, value in named.items() if value}
 
 
 class unavailable:  # noqa: N801 - reads as a phrase: `with unavailable():`

@@ -150,6 +150,9 @@ class Metrics:
         self.mailbox_deepest = self._gauge("mailbox_deepest", "Operations in the fullest mailbox of those active now.")
         self.pool_connections = self._gauge("pool_connections", "Connections of the read pool.")
         self.pool_idle = self._gauge("pool_idle_connections", "Idle connections of the read pool.")
+        self._schema_obstacles = self._gauge(
+            "schema_obstacles", "Things of the app's schema that are in the way of the ledger.", ("effect",)
+        )
         self.ready = self._gauge("ready", "1 when the daemon takes traffic.")
 
     def _gauge(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Gauge:
@@ -182,6 +185,11 @@ class Metrics:
     def checkpoint(self, outcome: str) -> None:
         """A turn to seal ended: `made`, `not_due`, `unavailable`, or `refused` to sign."""
         self._checkpoints.counts[outcome,] += 1
+
+    def schema_looked_at(self, stopping: int, hindering: int) -> None:
+        """So many things of the app's schema stop everybody, and so many keep something from some users."""
+        self._schema_obstacles.labels("stops").set(stopping)
+        self._schema_obstacles.labels("hinders").set(hindering)
 
     def add_loop(self, loop: str, at_s: float, failing_s: Callable[[], float]) -> None:
         """There is a background loop of this name, since `at_s` (Unix time); `failing_s` says for how long it has been failing."""

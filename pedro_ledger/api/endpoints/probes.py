@@ -34,13 +34,15 @@ async def livez(request: Request) -> Response[answers.Health]:
 
 
 async def readyz(request: Request, readiness: Readiness) -> Response[answers.Readiness]:
-    """Whether to send traffic here, else what is missing; and which upkeep fails all the same."""
+    """Whether to send traffic here, else what is missing; and what an operator must look at all the same."""
     missing = await readiness.missing()
     found: answers.Readiness = {"status": "ready"}
     if missing:
         found = {"status": "not ready", "missing": missing}
     if failing := readiness.failing():
         found["failing"] = failing
+    if hindered := readiness.hindered():
+        found["hindered"] = hindered
     return json_response(found, 503, {"Retry-After": "1"}) if missing else json_response(found)
 
 

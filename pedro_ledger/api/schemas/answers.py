@@ -319,3 +319,6 @@ class Readiness(TypedDict):
     status: Literal["ready", "not ready"]
     missing: NotRequired[Annotated[list[str], Field(description="What keeps traffic away.")]]
     failing: NotRequired[Annotated[list[str], Field(description="Upkeep that fails: somebody must look.")]]
+    hindered: NotRequired[
+        Annotated[list[str], Field(description="What of the app's schema keeps something from some users.")]
+    ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from pedro_ledger.ledger.account import AccountQuery, Loaded, Original
-from pedro_ledger.postgres.database import Database
+from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.rows import Row, account_of
@@ -52,6 +52,11 @@ class AccountReader:
                     {original["seq"]: _original(original) for original in originals},
                 )
         return found, unadopted
+
+
+async def try_loading(connection: Connection) -> None:
+    """Load no account, which fails where none could be loaded."""
+    await connection.fetch(_LOAD, [], [], [], [])
 
 
 def _original(row: Row) -> Original | None:

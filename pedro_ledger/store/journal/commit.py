@@ -152,8 +152,13 @@ def batch_arguments(units: Sequence[AnyUnit]) -> list[Any]:
         *_columns(heads, _UNIT_COLUMNS),
         *_columns(entries, _ENTRY_COLUMNS),
         *_columns(refusals, _REFUSAL_COLUMNS),
-        EPOCH + timedelta(milliseconds=units[0].at_ms),
+        EPOCH + timedelta(milliseconds=units[0].at_ms if units else 0),
     ]
+
+
+async def try_committing(connection: Connection) -> None:
+    """Commit an empty batch, which changes nothing and fails where no batch could be committed."""
+    await connection.fetch(COMMIT_BATCH, *batch_arguments(()))
 
 
 def _texts(column: Sequence[str | None]) -> str:

@@ -18,6 +18,7 @@ from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.queries import SqlFiles, sql_folder
 from pedro_ledger.postgres.sessions import JOB, MIGRATION
+from pedro_ledger.store.schema.obstacles import find_obstacles
 from pedro_ledger.store.schema.roles import renew_app_roles
 
 _SQL = SqlFiles("schema")
@@ -169,15 +170,13 @@ def plan(files: Sequence[Migration], applied: Sequence[asyncpg.Record]) -> list[
 
 async def check_app_schema(connection: Connection) -> None:
     """Raises `MigrationError` with the first thing in which the app's tables are not what the daemon needs."""
-    missing = await connection.fetchrow(_SQL["find_missing_column"])
-    if missing is not None:
-        raise MigrationError(
-            f'The app\'s table "{missing["table"]}" has no column "{missing["column"]}" of type {missing["type"]}: '
-            "bring the database up to the app's schema with `prisma migrate deploy`, then migrate again."
+    for obstacle in await find_obstacles(connection):
+        cure = (
+            "give it a default in the database"
+            if obstacle.is_required
+            else "bring the database up to the app's schema with `prisma migrate deploy`"
         )
-    obstacle = await connection.fetchval(_SQL["find_schema_obstacle"])
-    if obstacle is not None:
-        raise MigrationError(f"The app's table {obstacle}, then migrate again.")
+        raise MigrationError(f"The app's table {obstacle.what}: {cure}, then migrate again.")
 
 
 async def _has_record(connection: Connection) -> bool:

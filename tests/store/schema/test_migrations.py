@@ -68,7 +68,7 @@ async def test_an_app_schema_that_lacks_something_stops_with_its_name(prisma_dat
         ('DROP INDEX "CreditBalance_userId_key"', '"CreditBalance" has no unique index on "userId"'),
         (
             'ALTER TABLE "UsageHistory" ADD tenant text NOT NULL',
-            '"UsageHistory" requires the column tenant.* a default',
+            '"UsageHistory" requires the column "tenant".* a default',
         ),
     ],
 )

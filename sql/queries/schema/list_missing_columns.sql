@@ -1,4 +1,4 @@
--- The first column that the daemon needs and the app's tables do not have in that type.
+-- The columns that the daemon needs and the app's tables do not have in that type.
 SELECT needed."table", needed."column", needed."type"
 FROM (SELECT row_number() OVER () AS no, listed.* FROM (VALUES
     ('User', 'id', 'text'),
@@ -81,4 +81,3 @@ LEFT JOIN pg_attribute AS found
 WHERE found.attname IS NULL
     OR replace(format_type(found.atttypid, found.atttypmod), 'public.', '') <> needed."type"
 ORDER BY needed.no
-LIMIT 1
