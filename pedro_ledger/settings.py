@@ -36,17 +36,17 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None,
         validation_alias="DATABASE_URL",
-        description="The PostgreSQL server, as Prisma writes it; without it the embedded one is used.",
+        description="URL of the PostgreSQL server, in Prisma's form; without it the embedded server is used.",
     )
     direct_url: SecretStr | None = Field(
         None,
         validation_alias="DIRECT_URL",
-        description="The same server without a pooler between, for migrations.",
+        description="URL of the same server without a pooler in between, for migrations, backups and partitions.",
     )
     database_replica_url: SecretStr | None = Field(
         None,
         validation_alias="DATABASE_REPLICA_URL",
-        description="A streaming replica that answers reports, statements and usage.",
+        description="URL of a streaming replica that answers reports, statements and usage.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -57,80 +57,95 @@ class Settings(BaseSettings):
         None, min_length=16, description="A key with every scope, beside those in the database."
     )
     allow_owner: bool = Field(
-        False, description="Serve as a role that could change or remove entries, on a server of your own."
+        False, description="Allow a database role that could change or remove entries (the owner, a superuser)."
     )
     keys_refresh_s: float = Field(
-        1, gt=0, le=60, description="API keys are read again this often: a revoked key is refused after this time."
+        1, gt=0, le=60, description="How often API keys are read again; a revoked key is refused after this time."
     )
     clerk_jwks_url: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="Where Clerk publishes its keys: customers' session tokens may then read what is theirs.",
+        description="URL of Clerk's JWKS; when set, customers' session tokens may read their own data.",
     )
     clerk_issuer: str = Field("", description="The `iss` that session tokens must have; empty: any.")
     clerk_authorized_parties: str = Field(
         "", description="Origins that session tokens may be for (`azp`), separated by commas; empty: any."
     )
     rate_limit_key_per_s: float = Field(
-        0, ge=0, le=1_000_000, description="Calls a second that one key may make of this replica; 0 for no limit."
+        0, ge=0, le=1_000_000, description="Rate limit of one API key: calls a second at each replica; 0: none."
     )
     rate_limit_user_per_s: float = Field(
-        0, ge=0, le=1_000_000, description="Calls and batched operations a second for one user; 0 for no limit."
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Rate limit of one user: calls and batched operations a second at each replica; 0: none.",
     )
     rate_limit_burst_s: float = Field(
-        10, gt=0, le=3600, description="What rate limits allow in this time may come at once."
+        10, gt=0, le=3600, description="Burst of the rate limits: what they allow in this time may come at once."
     )
     signup_credits: int = Field(100, ge=0, le=2**31 - 1, description="Credits that a new user is granted.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Minimum log level.")
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="JSON, or text for people; auto: text on a terminal."
+        "auto", description="JSON lines, or text for people; auto: text on a terminal, else JSON."
     )
-    access_log: bool = Field(False, description="A log line for each request.")
+    access_log: bool = Field(False, description="Log a line for each request.")
     slow_query_ms: int = Field(
-        100, ge=1, le=600_000, description="Queries that take longer are logged, without their parameters."
+        100, ge=1, le=600_000, description="Queries that take longer are logged as slow, without their parameters."
     )
-    body_bytes_max: int = Field(1_048_576, ge=1024, le=64 * 1024**2, description="Largest request body.")
-    body_timeout_s: float = Field(10, gt=0, le=300, description="A body must have arrived within this time.")
-    connections_max: int = Field(10_000, ge=1, le=1_000_000, description="Connections that may be open at once.")
-    mailbox_size_max: int = Field(1024, ge=1, le=100_000, description="Operations that may wait for one user.")
+    body_bytes_max: int = Field(1_048_576, ge=1024, le=64 * 1024**2, description="Largest request body, in bytes.")
+    body_timeout_s: float = Field(10, gt=0, le=300, description="Time in which a request body must arrive.")
+    connections_max: int = Field(10_000, ge=1, le=1_000_000, description="Most connections that may be open at once.")
+    mailbox_size_max: int = Field(
+        1024, ge=1, le=100_000, description="Most operations that may wait for one user; beyond it they are refused."
+    )
     operations_in_flight_max: int = Field(
-        20_000, ge=1, le=1_000_000, description="Operations that may be without an answer at once."
+        20_000, ge=1, le=1_000_000, description="Most operations in flight, of all users; beyond it they are refused."
     )
-    accounts_resident_max: int = Field(100_000, ge=1, le=10_000_000, description="Accounts kept in memory.")
+    accounts_resident_max: int = Field(100_000, ge=1, le=10_000_000, description="Most accounts kept in memory.")
     account_idle_s: float = Field(
-        300, ge=1, le=86_400, description="An account that nobody touches for this long leaves memory."
+        300, ge=1, le=86_400, description="Time after which an account that nobody uses leaves memory."
     )
-    batch_operations_max: int = Field(2000, ge=1, le=10_000, description="Operations that one commit writes at most.")
-    unit_operations_max: int = Field(256, ge=1, le=10_000, description="Operations of one user in one commit at most.")
-    commit_lanes: int = Field(1, ge=1, le=16, description="Commits under way at once.")
-    operation_timeout_s: float = Field(10, gt=0, le=300, description="An operation has an answer within this time.")
+    batch_operations_max: int = Field(2000, ge=1, le=10_000, description="Most operations in one commit.")
+    unit_operations_max: int = Field(256, ge=1, le=10_000, description="Most operations of one user in one commit.")
+    commit_lanes: int = Field(1, ge=1, le=16, description="Commits that run in parallel.")
+    operation_timeout_s: float = Field(
+        10, gt=0, le=300, description="Time-out of an operation: it is answered within this time."
+    )
     commit_timeout_s: float = Field(
-        5, gt=0, le=300, description="A commit without an outcome is looked up after this time."
+        5, gt=0, le=300, description="Time-out of a commit: after it the outcome is looked up on another connection."
     )
     shutdown_grace_s: float = Field(
-        20, gt=0, le=600, description="What was accepted is finished within this time after SIGTERM."
+        20, gt=0, le=600, description="Time after SIGTERM in which accepted operations are finished."
     )
     pool_size_max: int = Field(
-        10, ge=1, le=1000, description="Connections for reads; connection_limit in DATABASE_URL wins."
+        10,
+        ge=1,
+        le=1000,
+        description="Size of the connection pool for reads; connection_limit in DATABASE_URL overrides it.",
     )
     refusals_kept_days: int = Field(
-        30, ge=1, le=3650, description="Refusals are repeated under their idempotency key for this long."
+        30, ge=1, le=3650, description="How long a refusal is repeated under its idempotency key."
     )
     prices_refresh_s: float = Field(
-        2, gt=0, le=3600, description="Prices, plans and operation types are read again this often."
+        2, gt=0, le=3600, description="How often prices, plans and operation types are read again."
     )
     replica_lag_max_s: float = Field(
-        5, gt=0, le=3600, description="A replica that is further behind is not read from; the primary answers."
+        5, gt=0, le=3600, description="Maximum replication lag; beyond it the primary answers in the replica's place."
     )
-    rollup_interval_s: float = Field(5, gt=0, le=3600, description="What reports tell is summed up this often.")
+    rollup_interval_s: float = Field(
+        5, gt=0, le=3600, description="How often queued changes are rolled up for reports."
+    )
     checkpoint_every_s: float = Field(
-        0, ge=0, le=31 * 86_400, description="The ledger is sealed this often, by one of the replicas; 0: never."
+        0,
+        ge=0,
+        le=31 * 86_400,
+        description="How often a checkpoint seals the ledger, by one of the replicas; 0: never.",
     )
     checkpoint_file: Path | None = Field(
-        None, description="Where checkpoints are appended; without it `checkpoints.ndjson` in the data folder."
+        None, description="File to which checkpoints are appended; without it `checkpoints.ndjson` in the data folder."
     )
     checkpoint_key_file: Path | None = Field(
-        None, description="The key that signs checkpoints; without it `checkpoint-key.pem` in the data folder."
+        None, description="File of the key that signs checkpoints; without it `checkpoint-key.pem` in the data folder."
     )
 
     clerk_webhook_secrets: SecretStr | None = Field(
@@ -141,7 +156,10 @@ class Settings(BaseSettings):
         None, description="Access tokens of Asaas's webhook, separated by commas; several while one is replaced."
     )
     webhooks_kept_days: int = Field(
-        60, ge=15, le=3650, description="A repeated webhook is known as such for this long; Asaas repeats for 14 days."
+        60,
+        ge=15,
+        le=3650,
+        description="How long ids of webhooks are kept, so that a repeated one has no effect; Asaas repeats for 14 days.",
     )
 
     @classmethod
