@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.committer import GroupCommitter
@@ -23,29 +24,17 @@ DEDUCT_SHARE = 0.8
 """Deducts may take this share of the house and of a mailbox. The rest is for what gives credits: refunds, grants, webhooks."""
 
 
-class EngineLimits:
-    """How much the engine holds at most. Everything is bounded."""
+class EngineLimits(NamedTuple):
+    """How much the engine holds at most. Everything is bounded; the settings of the same names have the defaults."""
 
-    def __init__(
-        self,
-        *,
-        mailbox_size_max: int = 1024,
-        operations_in_flight_max: int = 20_000,
-        accounts_resident_max: int = 100_000,
-        account_idle_s: float = 300,
-        batch_operations_max: int = 2_000,
-        unit_operations_max: int = 256,
-        commit_lanes: int = 1,
-        operation_timeout_s: float = 10,
-    ) -> None:
-        self.mailbox_size_max = mailbox_size_max
-        self.operations_in_flight_max = operations_in_flight_max
-        self.accounts_resident_max = accounts_resident_max
-        self.account_idle_s = account_idle_s
-        self.batch_operations_max = batch_operations_max
-        self.unit_operations_max = unit_operations_max
-        self.commit_lanes = commit_lanes
-        self.operation_timeout_s = operation_timeout_s
+    mailbox_size_max: int
+    operations_in_flight_max: int
+    accounts_resident_max: int
+    account_idle_s: float
+    batch_operations_max: int
+    unit_operations_max: int
+    commit_lanes: int
+    operation_timeout_s: float
 
 
 class Engine:
@@ -67,6 +56,7 @@ class Engine:
         self._deducts_max = max(1, int(limits.operations_in_flight_max * DEDUCT_SHARE))
         self._meter = meter
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = False
         self._emptied = asyncio.Event()
         self.crashed: asyncio.Future[BaseException] = self.loop.create_future()
         """Done when a part of the engine died; the daemon must stop then, for nobody would answer any more."""
@@ -152,6 +142,7 @@ class Engine:
                     await self._emptied.wait()
             except TimeoutError:
                 pass
+        self._is_stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -159,8 +150,14 @@ class Engine:
         return self.in_flight == 0
 
     def _note_crash(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (crash := task.exception()) is not None and not self.crashed.done():
-            self.crashed.set_result(crash)
+        """Parts never end by themselves. A cancellation that nobody here asked for, out of what a part awaited, ends one too."""
+        if self.crashed.done() or (task.cancelled() and self._is_stopping):
+            return
+        name = task.get_name()
+        if task.cancelled():
+            self.crashed.set_result(RuntimeError(f"{name} was cancelled, and not by us"))
+        else:
+            self.crashed.set_result(task.exception() or RuntimeError(f"{name} ended"))
 
     def _admit(self, operations: int) -> None:
         if self.is_draining:

@@ -11,6 +11,7 @@ from pedro_ledger.ledger.account import Account, AccountQuery, Loaded
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.ledger.operations import Deduct
 from pedro_ledger.ledger.units import APPLIED, Outcome, Unit
+from pedro_ledger.settings import Settings
 from pedro_ledger.telemetry.metrics import Metrics
 
 AnyUnit = Unit[Any]
@@ -25,6 +26,7 @@ class Store:
         self.loads: list[list[str]] = []
         self.script: list[Callable[[Sequence[AnyUnit]], list[Outcome]]] = []
         self.settle_script: list[Callable[[Sequence[AnyUnit]], list[Outcome]]] = []
+        self.load_script: list[Callable[[Sequence[AccountQuery]], None]] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.begun = asyncio.Event()
@@ -39,6 +41,8 @@ class Store:
     async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
         self.loads.append([want.ref for want in wanted])
         await asyncio.sleep(0)
+        if self.load_script:
+            self.load_script.pop(0)(wanted)
         if self.is_away:
             raise Unavailable("away")
         return {
@@ -76,9 +80,14 @@ def deduct(key: str, credits: int = 1) -> Deduct:
     return Deduct(key, "test", "X", credits)
 
 
+def limits(**changes: Any) -> EngineLimits:
+    """The limits that the daemon has where the settings say nothing else."""
+    return EngineLimits(**{name: Settings.model_fields[name].default for name in EngineLimits._fields} | changes)
+
+
 @asynccontextmanager
-async def engine_on(store: Store, **limits: Any) -> AsyncIterator[Engine]:
-    engine = Engine(store, store, Metrics(), lambda: 1_795_000_000_000, EngineLimits(**limits))
+async def engine_on(store: Store, **changes: Any) -> AsyncIterator[Engine]:
+    engine = Engine(store, store, Metrics(), lambda: 1_795_000_000_000, limits(**changes))
     engine.start()
     sweeping = asyncio.create_task(sweep(engine))
     try:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from pedro_ledger.engine.committer import BATCH_SPLIT_MIN, FAIR_SHARE_MIN
-from pedro_ledger.engine.engine import Engine, EngineLimits
+from pedro_ledger.engine.engine import Engine
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, SchemaChanged, Unavailable
 from pedro_ledger.ledger.ids import account_tag, entry_id
 from pedro_ledger.ledger.operations import Deduct, Grant, Refund
 from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored
 from pedro_ledger.telemetry.metrics import Metrics
-from tests.engine.fakes import AnyUnit, Store, account, deduct, engine_on
+from tests.engine.fakes import AnyUnit, Store, account, deduct, engine_on, limits
 
 
 def raising(error: Exception) -> Any:
@@ -438,15 +438,28 @@ async def test_who_floods_gets_a_share_of_the_batch_and_all_of_it_alone() -> Non
     assert max(size["hot"] for size in sizes) > 3 * FAIR_SHARE_MIN, "alone it soon gets more"
 
 
-async def test_a_part_that_dies_is_told_of() -> None:
+def cancelled_from_within(_: Any) -> Any:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    ("part", "fails", "told"),
+    [
+        ("script", raising(RuntimeError("a mistake of ours")), "a mistake of ours"),
+        ("script", cancelled_from_within, "GroupCommitter.run_lane was cancelled, and not by us"),
+        ("load_script", raising(RuntimeError("a mistake of ours")), "a mistake of ours"),
+        ("load_script", cancelled_from_within, "AccountLoader.run was cancelled, and not by us"),
+    ],
+)
+async def test_a_part_that_dies_is_told_of(part: str, fails: Any, told: str) -> None:
     store = Store()
-    store.script = [raising(RuntimeError("a mistake of ours"))]
-    engine = Engine(store, store, Metrics(), lambda: 1_795_000_000_000, EngineLimits())
+    setattr(store, part, [fails])
+    engine = Engine(store, store, Metrics(), lambda: 1_795_000_000_000, limits())
     engine.start()
     assert not engine.crashed.done()
     engine.submit("u", deduct("1"))
     async with asyncio.timeout(5):
-        assert str(await engine.crashed) == "a mistake of ours"
+        assert str(await engine.crashed) == told
     assert not await engine.drain(0)
 
 
