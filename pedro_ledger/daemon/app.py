@@ -27,17 +27,14 @@ from pedro_ledger.api.readiness import Readiness
 from pedro_ledger.api.server import RequestHandler, make_server
 from pedro_ledger.api.wiring import Parts, bound_routes
 from pedro_ledger.billing.service import Webhooks
-from pedro_ledger.daemon.checkpoints import make_sealer
 from pedro_ledger.daemon.databases import Databases, open_databases, open_reader
 from pedro_ledger.daemon.initial_key import api_key_of
-from pedro_ledger.daemon.looper import Looper
+from pedro_ledger.daemon.loops import make_loops
 from pedro_ledger.daemon.webhook_secrets import WebhookSecrets, webhook_secrets
 from pedro_ledger.engine.engine import Engine, EngineLimits
-from pedro_ledger.engine.sweeper import SWEEP_EVERY_S
 from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.health import DatabaseHealth
-from pedro_ledger.postgres.replica import CHECK_INTERVAL_S
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.app.admin_settings import AdminSettingsStore
 from pedro_ledger.store.app.features import FeatureStore
@@ -52,26 +49,18 @@ from pedro_ledger.store.billing.periods import PlanPeriods
 from pedro_ledger.store.journal.accounts import AccountReader
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.commit import BatchWriter
-from pedro_ledger.store.journal.refusals import RefusalPurger
 from pedro_ledger.store.journal.statements import EntryReader
 from pedro_ledger.store.keys import KeyStore
 from pedro_ledger.store.proofs.proofs import ProofStore
 from pedro_ledger.store.reports.reader import ReportReader
-from pedro_ledger.store.reports.rollups import RollupWorker
 from pedro_ledger.store.schema.migrations import migrate
-from pedro_ledger.store.schema.obstacles import WATCH_TICK_S, SchemaWatcher
-from pedro_ledger.store.schema.partitions import PartitionKeeper
+from pedro_ledger.store.schema.obstacles import SchemaWatcher
 from pedro_ledger.store.schema.roles import require_app_role
 from pedro_ledger.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 OTHER_FILES = 256
 """Files that are open beside callers' connections: the database's, the log, the loop's own."""
-NOTE_USE_EVERY_S = 60.0
-"""The last use of a key is written this often, and when the daemon ends; never by a request."""
-RETRY_WEBHOOKS_EVERY_S = 2.0
-PURGE_EVERY_S = 600.0
-KEEP_PARTITIONS_EVERY_S = 3600.0
 
 
 class ListenError(OperatorError):
@@ -172,35 +161,26 @@ class Daemon:
         )
         prices = PriceRefresher(databases.primary, engine.reprice)
         await prices.refresh()
-        purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
-        partitions = PartitionKeeper(databases.direct)
         keys = KeyRing.of_one(key, "initial") if key else KeyRing({})
         watch = KeyRefresher(keys, KeyStore(databases.primary))
         await watch.refresh()
         stack.push_async_callback(watch.close)
         engine.start()
         reader = await open_reader(databases, settings, stack, metrics)
-        worker = RollupWorker(databases.primary, interval_s=settings.rollup_interval_s, on_step=metrics.rolled_up)
         webhooks = make_webhooks(
             databases.primary, engine, settings, self._webhook_secrets, metrics, lambda: prices.plans_seen
         )
-        loops = [
-            Looper("deadlines", engine.sweeper.tick, SWEEP_EVERY_S, metrics, is_vital=True),
-            Looper("keys", watch.refresh, settings.keys_refresh_s, metrics, is_vital=True, starts_now=False),
-            Looper("prices", prices.refresh, settings.prices_refresh_s, metrics, is_vital=True, starts_now=False),
-            Looper("schema", schema.tick, WATCH_TICK_S, metrics, starts_now=False),
-            Looper("key_uses", watch.note_use, NOTE_USE_EVERY_S, metrics, starts_now=False),
-            Looper("refusals", purger.tick, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
-            Looper("rollups", worker.tick, settings.rollup_interval_s, metrics),
-            Looper("partitions", partitions.tick, KEEP_PARTITIONS_EVERY_S, metrics, tick_timeout_s=600),
-            Looper("webhooks", webhooks.tick, RETRY_WEBHOOKS_EVERY_S, metrics, tick_timeout_s=300),
-            Looper("webhook_purge", webhooks.tick_purge, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
-        ]
-        if databases.replica is not None:
-            loops.append(Looper("replica", reader.tick, CHECK_INTERVAL_S, metrics, starts_now=False))
-        if every_s := settings.checkpoint_every_s:
-            sealer = make_sealer(settings, databases.direct, metrics.checkpoint)
-            loops.append(Looper("checkpoints", sealer.tick, every_s, metrics, tick_timeout_s=max(every_s, 3600)))
+        loops = make_loops(
+            settings,
+            databases,
+            metrics,
+            engine=engine,
+            keys=watch,
+            prices=prices,
+            schema=schema,
+            reader=reader,
+            webhooks=webhooks,
+        )
         for loop in loops:
             stack.push_async_callback(_cancel, asyncio.create_task(loop.run(), name=loop.name))
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)

@@ -12,14 +12,17 @@ from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.telemetry.metrics import Metrics
 
 TICK_TIMEOUT_S = 60.0
+"""How long a turn may take, unless its loop says otherwise."""
 CANCEL_AGAIN_S = 1.0
 """A turn that is cancelled may hang in its own cleanup (a rollback to a server that fell silent), so it is cancelled again."""
 CANCELS_AT_STOP = 3
+"""So often a turn that will not end is cancelled before the daemon ends without it."""
 BACKOFF_FIRST_S = 1.0
 BACKOFF_PACES = 10
-"""While it fails, a loop slows down to a tenth of its pace,"""
+"""A loop that fails slows down to a tenth of its pace, but not beyond the bounds below."""
 BACKOFF_LONGEST_S = 300.0
-"""or to this, where a tenth of its pace is slower."""
+VITAL_BACKOFF_LONGEST_S = 2.0
+"""A replica gets no traffic while a vital loop fails, so it must find out soon that the database is back."""
 LOGGED_EVERY_S = 60.0
 log = structlog.get_logger(__name__)
 Tick = Callable[[], Awaitable[float | None]]
@@ -137,8 +140,9 @@ class Looper:
         if self._failing_since is None:
             self._failing_since = started
         self._failures += 1
-        longest_s = min(max(BACKOFF_PACES * self._every_s, BACKOFF_FIRST_S), BACKOFF_LONGEST_S)
-        self._backoff_s = min(2 * self._backoff_s or BACKOFF_FIRST_S, longest_s)
+        longest_s = VITAL_BACKOFF_LONGEST_S if self.is_vital else BACKOFF_LONGEST_S
+        slowest_s = min(max(BACKOFF_PACES * self._every_s, BACKOFF_FIRST_S), longest_s)
+        self._backoff_s = min(2 * self._backoff_s or BACKOFF_FIRST_S, slowest_s)
         self.failure = type(error).__name__
         if self._loop.time() - self._logged_at >= LOGGED_EVERY_S:
             self._log(error)

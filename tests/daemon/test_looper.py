@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from pedro_ledger.daemon.looper import BACKOFF_LONGEST_S, Looper
+from pedro_ledger.daemon.looper import BACKOFF_LONGEST_S, VITAL_BACKOFF_LONGEST_S, Looper
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.telemetry.metrics import Metrics
 from tests.system.simulation import virtual_time
@@ -112,11 +112,23 @@ async def test_no_exception_ends_it_and_pauses_double_while_it_fails() -> None:
     await watched.end()
 
 
-@pytest.mark.parametrize(("every_s", "longest_s"), [(0.25, 2.5), (5, 50), (3600, BACKOFF_LONGEST_S)])
-def test_pauses_are_bounded_by_the_loops_pace_and_jittered(every_s: float, longest_s: float) -> None:
+@pytest.mark.parametrize(
+    ("every_s", "longest_s", "is_vital"),
+    [
+        (0.25, 2.5, False),
+        (5, 50, False),
+        (3600, BACKOFF_LONGEST_S, False),
+        (0.05, 1, True),
+        (1, VITAL_BACKOFF_LONGEST_S, True),
+        (3600, VITAL_BACKOFF_LONGEST_S, True),
+    ],
+)
+def test_pauses_are_bounded_by_the_loops_pace_and_jittered(every_s: float, longest_s: float, is_vital: bool) -> None:
+    """A replica gets no traffic while a vital loop fails, so it must find out soon that the database is back."""
+
     async def fail_for_long() -> None:
         job = Job(ValueError())
-        watched = Watched(job, every_s)
+        watched = Watched(job, every_s, is_vital=is_vital)
         watched.looper._jitter = lambda: 0.0
         await watched.until(5000)
         pauses = [b - a for a, b in zip(job.began, job.began[1:], strict=False)]

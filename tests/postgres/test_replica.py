@@ -61,7 +61,7 @@ class Daemons:
 async def daemons(
     primary: TestServer, standby: Standby, url: Callable[[TestServer], str], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Daemons]:
-    monkeypatch.setattr("pedro_ledger.daemon.app.CHECK_INTERVAL_S", 0.02)
+    monkeypatch.setattr("pedro_ledger.daemon.loops.CHECK_INTERVAL_S", 0.02)
     async with AsyncExitStack() as stack:
         yield Daemons(stack, url(primary), url(standby))
 
@@ -173,7 +173,7 @@ async def test_a_read_that_finds_the_replica_gone_is_answered_by_the_primary(
     daemons: Daemons, standby: Standby, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before any check has noticed."""
-    monkeypatch.setattr("pedro_ledger.daemon.app.CHECK_INTERVAL_S", 3600)
+    monkeypatch.setattr("pedro_ledger.daemon.loops.CHECK_INTERVAL_S", 3600)
     api = await daemons.start(replica_lag_max_s=3600)
     user = await api.user(100)
     async with asyncio.timeout(20):

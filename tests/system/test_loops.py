@@ -13,10 +13,13 @@ from structlog.testing import capture_logs
 
 from pedro_ledger.api import readiness
 from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.daemon.looper import Looper
 from pedro_ledger.engine.registry import ActorRegistry
-from pedro_ledger.postgres.database import Connection
+from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.replica import Reader
 from pedro_ledger.proofs.signing import make_key
+from pedro_ledger.store.schema.partitions import PartitionKeeper
+from pedro_ledger.telemetry.metrics import Metrics
 from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.places import ROOT
@@ -67,7 +70,7 @@ TROUBLES = (
 def settings(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Of a daemon that has every loop, and tells at once of those that fail. The replica is none, and only checked."""
     monkeypatch.setattr(readiness, "FAILING_TOLD_S", 1e-9)
-    monkeypatch.setattr("pedro_ledger.daemon.app.NOTE_USE_EVERY_S", 0.05)
+    monkeypatch.setattr("pedro_ledger.daemon.loops.NOTE_USE_EVERY_S", 0.05)
     make_key(tmp_path / "key.pem")
     return {
         "DATABASE_REPLICA_URL": database_url,
@@ -211,3 +214,30 @@ async def test_a_loop_that_has_just_failed_is_not_told_yet(
         await loops.until(lambda failures: failures >= 1, "failures_total", "keys")
         assert (await loops.told("keys"))[1] == ""
         assert (await api.get("/v1/plans")).status == 200
+
+
+async def test_a_turn_that_hangs_in_the_database_is_cut_off_and_the_loop_goes_on(
+    database: Database, connection: Connection
+) -> None:
+    metrics = Metrics()
+    looper = Looper("partitions", PartitionKeeper(database).tick, 0.1, metrics, tick_timeout_s=0.5)
+    running = asyncio.create_task(looper.run())
+    async with asyncio.timeout(60):
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute('LOCK TABLE public."UsageHistory"')
+        while not metrics.registry.get_sample_value("pedro_ledger_loop_failures_total", {"loop": "partitions"}):
+            await asyncio.sleep(0.02)
+        assert looper.failure == "TimeoutError"
+        await transaction.rollback()
+        while looper.failing_s:
+            await asyncio.sleep(0.02)
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait({running})
+    assert (
+        await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        == 0
+    )
