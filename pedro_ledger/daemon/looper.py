@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.ledger.errors import LedgerError, Unavailable
 from pedro_ledger.telemetry.metrics import Metrics
 
 TICK_TIMEOUT_S = 60.0
@@ -71,7 +71,7 @@ class Looper:
         self._logged_at = float("-inf")
         self._is_logged = False
         """Whether the log says that it fails now."""
-        self._traced: set[type[BaseException]] = set()
+        self._traced: set[str] = set()
         """What the log has a traceback of, since it fails."""
         metrics.add_loop(name, wall_clock_s(), lambda: self.failing_s)
 
@@ -143,7 +143,7 @@ class Looper:
         longest_s = VITAL_BACKOFF_LONGEST_S if self.is_vital else BACKOFF_LONGEST_S
         slowest_s = min(max(BACKOFF_PACES * self._every_s, BACKOFF_FIRST_S), longest_s)
         self._backoff_s = min(2 * self._backoff_s or BACKOFF_FIRST_S, slowest_s)
-        self.failure = type(error).__name__
+        self.failure = _kind(error)
         if self._loop.time() - self._logged_at >= LOGGED_EVERY_S:
             self._log(error)
 
@@ -151,22 +151,27 @@ class Looper:
         """With its traceback once for each kind of error; without one where the database is away, whose reason says everything."""
         self._logged_at = self._loop.time()
         self._is_logged = True
-        is_away = isinstance(error, Unavailable)
-        is_new = not is_away and type(error) not in self._traced
-        self._traced.add(type(error))
-        # The first line: what PostgreSQL adds in further ones may be of a row.
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        if isinstance(error, Unavailable):
-            reason = str(error.facts.get("reason", error))
+        is_away = type(error) is Unavailable  # and not a schema that was changed, which waits for somebody to mend it
+        kind = _kind(error)
+        is_new = not is_away and kind not in self._traced
+        self._traced.add(kind)
         tell = log.warning if is_away else log.error
         tell(
             "loop_failed",
             loop=self.name,
-            reason=reason,
+            # The first line: what PostgreSQL adds in further ones may be of a row.
+            reason=kind if is_away else f"{kind}: {str(error).partition(chr(10))[0]}",
             failures=self._failures,
             failing_s=round(self.failing_s, 3),
             exc_info=error if is_new else None,
         )
+
+
+def _kind(error: BaseException) -> str:
+    """What an error is called. Of what the ledger says instead of another error, that one tells more."""
+    if isinstance(error, LedgerError) and error.__cause__ is not None:
+        error = error.__cause__
+    return type(error).__name__
 
 
 async def _cancel_once(turn: asyncio.Task[Any]) -> None:

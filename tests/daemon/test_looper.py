@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pedro_ledger.daemon.looper import BACKOFF_LONGEST_S, VITAL_BACKOFF_LONGEST_S, Looper
-from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.ledger.errors import SchemaChanged, Unavailable
 from pedro_ledger.telemetry.metrics import Metrics
 from tests.system.simulation import virtual_time
 
@@ -157,8 +157,11 @@ async def test_a_failure_is_logged_once_then_once_a_minute_and_its_end_once() ->
 
 @in_virtual_time
 async def test_another_kind_of_error_is_logged_with_its_own_traceback_and_an_absent_database_without() -> None:
-    away = Unavailable("The database cannot be asked now.", reason="ConnectionRefusedError")
-    job = Job(*[away] * 61, *[KeyError("k")] * 60, None)
+    away = Unavailable("The database cannot be asked now.")
+    away.__cause__ = ConnectionRefusedError("by 10.0.0.1")
+    changed = SchemaChanged("The column is gone.")
+    changed.__cause__ = LookupError("of a row")
+    job = Job(*[away] * 61, *[changed] * 60, *[KeyError("k")] * 60, None)
     with capture_logs() as logs:
         watched = Watched(job, every_s=0.1)
         await watched.until(200)
@@ -166,6 +169,7 @@ async def test_another_kind_of_error_is_logged_with_its_own_traceback_and_an_abs
     assert [(line["reason"], line["log_level"], line["exc_info"] is not None) for line in logs[:-1]] == [
         ("ConnectionRefusedError", "warning", False),
         ("ConnectionRefusedError", "warning", False),
+        ("LookupError: The column is gone.", "error", True),
         ("KeyError: 'k'", "error", True),
     ]
 

@@ -33,10 +33,7 @@ class KeyRefresher:
         )
 
     async def note_use(self) -> None:
-        """Write when each key was last used.
-
-        Raises `Unavailable`, and asyncpg's errors; these uses are then written the next time.
-        """
+        """Write when each key was last used. Raises `Unavailable`; these uses are then written the next time."""
         used = self._ring.take_uses()
         if used:
             try:

@@ -38,7 +38,7 @@ class PriceRefresher:
             log.warning("prices_not_refreshed", reason=reason)
 
     async def refresh(self) -> None:
-        """Read everything once; tell of the prices when they changed. Raises `Unavailable`, and asyncpg's errors."""
+        """Read everything once; tell of the prices when they changed. Raises `Unavailable`."""
         async with self._reading:  # one at a time, so that what was read earlier never comes after what was read later
             async with self._database.acquire() as connection:
                 row = await connection.fetchrow(_SQL["read_catalog"])

@@ -15,6 +15,7 @@ from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.store.keys import KeyStore
 from tests.conftest import settings_for
@@ -165,7 +166,7 @@ async def test_uses_that_could_not_be_written_are_written_the_next_time(
     refresher = KeyRefresher(ring, KeyStore(database))
     ring.authenticate(make_mocked_request("GET", "/", headers={"Authorization": f"Bearer {key}"}))
     await connection.execute("ALTER TABLE pedro_ledger.api_key RENAME COLUMN last_used_at TO away")
-    with pytest.raises(asyncpg.UndefinedColumnError):
+    with pytest.raises(Unavailable):
         await refresher.note_use()
     await refresher.close()
     await connection.execute("ALTER TABLE pedro_ledger.api_key RENAME COLUMN away TO last_used_at")
