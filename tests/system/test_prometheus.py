@@ -86,11 +86,13 @@ async def prometheus(folder: Path, target: str) -> AsyncIterator[str]:
 async def test_a_real_prometheus_scrapes_it(api: Api, tmp_path: Path) -> None:
     await api.deduct(await api.user(), 1)
     query = {"query": 'sum(pedro_ledger_operations_total{job="pedro_ledger", type="deduct", outcome="applied"})'}
-    async with prometheus(tmp_path, api.address.removeprefix("http://")) as address, asyncio.timeout(30):
+    async with prometheus(tmp_path, api.address.removeprefix("http://")) as address, asyncio.timeout(120):
         while True:
             try:
                 async with api.session.get(f"{address}/api/v1/query", params=query) as response:
-                    found = (await response.json())["data"]["result"]
+                    found = (
+                        (await response.json())["data"]["result"] if response.status == 200 else []
+                    )  # it is starting
             except aiohttp.ClientConnectionError:
                 found = []
             if found:
