@@ -8,6 +8,8 @@ from pedro_ledger.api.endpoints import admin_settings as admin
 from pedro_ledger.api.endpoints import (
     credits,
     features,
+    grants,
+    holds,
     pages,
     plans,
     probes,
@@ -38,6 +40,7 @@ from pedro_ledger.api.schemas.queries import (
     DeliveriesQuery,
     FeaturesQuery,
     FilesQuery,
+    HoldsQuery,
     NoQuery,
     OwnerQuery,
     PlansQuery,
@@ -49,7 +52,21 @@ from pedro_ledger.api.schemas.queries import (
     UsageQuery,
     UsersQuery,
 )
-from pedro_ledger.api.schemas.requests import BatchBody, Body, DeductBody, GrantBody, RefundBody, UserBody, UserChange
+from pedro_ledger.api.schemas.requests import (
+    AdjustmentBody,
+    BatchBody,
+    Body,
+    CaptureBody,
+    DeductBody,
+    ExtendBody,
+    GrantBody,
+    HeartbeatBody,
+    HoldBody,
+    RefundBody,
+    UserBody,
+    UserChange,
+    VoidBody,
+)
 from pedro_ledger.reports.formats import TYPES
 
 __all__ = ["PUBLIC", "ROUTES", "Route", "Scope"]
@@ -101,6 +118,7 @@ class Route(Generic[A]):
 
 _USER = "/v1/users/{user}"
 _ENTRY = "/v1/entries/{entry}"
+_HOLD = "/v1/holds/{hold}"
 _PLANS = "/v1/plans"
 _PLAN = f"{_PLANS}/{{plan}}"
 _FEATURES = "/v1/features"
@@ -117,6 +135,22 @@ _TABLE = (
           moves_credits=True, refusals=(404, 409, 422)),
     Route("POST", f"{_USER}/grants", credits.grant, Scope.ADMIN, body=GrantBody, answer=answers.Receipt, statuses=(201,),
           moves_credits=True, refusals=(404, 409, 422)),
+    Route("POST", f"{_USER}/adjustments", credits.adjust, Scope.ADMIN, body=AdjustmentBody, answer=answers.Receipt,
+          statuses=(201,), moves_credits=True, refusals=(402, 404, 409, 422)),
+    Route("GET", f"{_USER}/grants", grants.list_open, Scope.READ, answer=answers.Grants, refusals=(404,), customers=True),
+    Route("POST", f"{_USER}/holds", holds.make, Scope.WRITE, body=HoldBody, answer=answers.Receipt, statuses=(201,),
+          moves_credits=True, refusals=(402, 404, 409, 422)),
+    Route("GET", f"{_USER}/holds", holds.list_open, Scope.READ, query=HoldsQuery, answer=answers.Holds, refusals=(404,),
+          customers=True),
+    Route("GET", _HOLD, holds.read, Scope.READ, answer=answers.HoldInFull, refusals=(404,)),
+    Route("POST", f"{_HOLD}/capture", holds.capture, Scope.WRITE, body=CaptureBody, answer=answers.Receipt, statuses=(201,),
+          moves_credits=True, refusals=(402, 404, 409, 422)),
+    Route("POST", f"{_HOLD}/extend", holds.extend, Scope.WRITE, body=ExtendBody, answer=answers.Receipt, statuses=(201,),
+          moves_credits=True, refusals=(402, 404, 409, 422)),
+    Route("POST", f"{_HOLD}/void", holds.void, Scope.WRITE, body=VoidBody, answer=answers.Receipt, statuses=(201,),
+          moves_credits=True, refusals=(404, 409, 422)),
+    Route("POST", f"{_HOLD}/heartbeat", holds.heartbeat, Scope.WRITE, body=HeartbeatBody, answer=answers.Heartbeat,
+          refusals=(404, 409, 422)),
     Route("POST", "/v1/operations", credits.operations, Scope.WRITE, body=BatchBody, answer=answers.Results, refusals=(422,)),
     Route("GET", f"{_USER}/balance", statements.balance, Scope.READ, query=BalanceQuery, answer=answers.Balance, refusals=(404,),
           customers=True),

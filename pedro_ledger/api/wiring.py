@@ -23,6 +23,7 @@ from pedro_ledger.store.app.storage_objects import StorageStore
 from pedro_ledger.store.app.subscription_events import SubscriptionEventStore
 from pedro_ledger.store.app.users import UserStore
 from pedro_ledger.store.billing.deliveries import DeliveryDesk
+from pedro_ledger.store.journal.open_items import OpenItemsReader
 from pedro_ledger.store.journal.statements import EntryReader
 from pedro_ledger.store.proofs.proofs import ProofStore
 from pedro_ledger.store.reports.reader import ReportReader
@@ -37,6 +38,7 @@ class Parts(NamedTuple):
     prices: PriceRefresher
     limits: RateLimits | None
     entries: EntryReader
+    open_items: OpenItemsReader
     users: UserStore
     signup_credits: int
     """What a new user is granted."""

@@ -49,6 +49,7 @@ from pedro_ledger.store.billing.periods import PlanPeriods
 from pedro_ledger.store.journal.accounts import AccountReader
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.commit import BatchWriter
+from pedro_ledger.store.journal.open_items import OpenItemsReader
 from pedro_ledger.store.journal.statements import EntryReader
 from pedro_ledger.store.keys import KeyStore
 from pedro_ledger.store.proofs.proofs import ProofStore
@@ -195,6 +196,7 @@ class Daemon:
                 burst_s=settings.rate_limit_burst_s,
             ),
             entries=EntryReader(databases.primary, reader),
+            open_items=OpenItemsReader(databases.primary),
             users=UserStore(databases.primary),
             signup_credits=settings.signup_credits,
             plans=PlanStore(databases.primary),

@@ -6,10 +6,12 @@ from pedro_ledger.daemon.checkpoints import make_sealer
 from pedro_ledger.daemon.databases import Databases
 from pedro_ledger.daemon.looper import Looper
 from pedro_ledger.engine.engine import Engine
+from pedro_ledger.engine.expirer import EXPIRE_EVERY_S, Expirer
 from pedro_ledger.engine.sweeper import SWEEP_EVERY_S
 from pedro_ledger.postgres.replica import CHECK_INTERVAL_S, Reader
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.app.price_refresher import PriceRefresher
+from pedro_ledger.store.journal.due import DueReader
 from pedro_ledger.store.journal.refusals import RefusalPurger
 from pedro_ledger.store.reports.rollups import RollupWorker
 from pedro_ledger.store.schema.obstacles import WATCH_TICK_S, SchemaWatcher
@@ -23,6 +25,8 @@ PURGE_EVERY_S = 600.0
 KEEP_PARTITIONS_EVERY_S = 3600.0
 PARTITIONS_TIMEOUT_S = 600.0
 """It tries a hundred times to have the app's table for a moment."""
+DUE_TIMEOUT_S = 120.0
+"""It waits for the answers to a page of touches."""
 WEBHOOKS_TIMEOUT_S = 300.0
 SEALING_TIMEOUT_S = 3600.0
 """Or the time between two checkpoints, where that is longer: each walks over all accounts."""
@@ -44,6 +48,7 @@ def make_loops(
 
     Vital is what answers become wrong or insecure without: the replica is unready while it fails. Of the rest it is told.
     """
+    expirer = Expirer(DueReader(databases.primary), engine.submit, metrics.due_lag.set)
     purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
     rollups = RollupWorker(databases.primary, interval_s=settings.rollup_interval_s, on_step=metrics.rolled_up)
     partitions = PartitionKeeper(databases.direct)
@@ -53,6 +58,7 @@ def make_loops(
         Looper("prices", prices.refresh, settings.prices_refresh_s, metrics, is_vital=True, starts_now=False),
         Looper("schema", schema.tick, WATCH_TICK_S, metrics, starts_now=False),
         Looper("key_uses", keys.note_use, NOTE_USE_EVERY_S, metrics, starts_now=False),
+        Looper("due", expirer.tick, EXPIRE_EVERY_S, metrics, tick_timeout_s=DUE_TIMEOUT_S),
         Looper("refusals", purger.tick, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
         Looper("rollups", rollups.tick, settings.rollup_interval_s, metrics),
         Looper("partitions", partitions.tick, KEEP_PARTITIONS_EVERY_S, metrics, tick_timeout_s=PARTITIONS_TIMEOUT_S),

@@ -12,8 +12,11 @@ from pedro_ledger.ledger.account import Account, Loaded, Original
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry, Receipt
 from pedro_ledger.ledger.errors import IdempotencyKeyReused, LedgerError, Unavailable
-from pedro_ledger.ledger.operations import Refund, fingerprint
-from pedro_ledger.ledger.units import Applied, Outcome, Replayed, Stored, Unit
+from pedro_ledger.ledger.operations import Deduct, Grant, Heartbeat, Touch, fingerprint
+from pedro_ledger.ledger.units import Applied, Moved, Outcome, Refused, Replayed, Stored, Unit
+
+PLAIN = frozenset({Deduct, Grant})
+"""Operations that name no earlier entry; nearly all are."""
 
 
 class Phase(Enum):
@@ -78,13 +81,13 @@ class UserActor:
         """Decide what waits, at most `operations_max`; None when nothing could be decided now."""
         assert self.account is not None, "an actor decides on a loaded account"
         if self.originals:
-            facts = Facts(facts.prices, self.originals)
+            facts = facts._replace(originals=self.originals)
         unit: Unit[Submission] = Unit(self.account, facts, now_ms)
         if self.one_by_one:
             operations_max = 1
             self.one_by_one -= 1
         mailbox, put_back, keys = self.mailbox, self.put_back, set[str]()
-        while len(keys) < operations_max:
+        while len(unit.decided) < operations_max:
             if put_back:
                 submission = put_back.popleft()
             elif mailbox is not None and not mailbox.empty():
@@ -97,16 +100,13 @@ class UserActor:
             if operation.key in keys:
                 self._follow(submission)
                 continue
-            if (
-                type(operation) is Refund
-                and operation.entry_seq is not None
-                and operation.entry_seq not in unit.originals
-            ):
-                self._wait_for_original(submission, operation.entry_seq)
+            if type(operation) not in PLAIN and (seq := unit.missing(operation)) is not None:
+                self._wait_for_original(submission, seq)
                 break
-            keys.add(operation.key)
+            if operation.key:  # a heartbeat or a touch has none
+                keys.add(operation.key)
             unit.add(submission, operation)
-        if not keys:
+        if not unit.decided:
             return None
         unit.seal()
         self.unit = unit
@@ -124,8 +124,10 @@ class UserActor:
             for submission, decided in unit.decided:
                 if isinstance(decided, Entry):
                     submission.answer(Answer(Receipt.of(user_id, decided), None))
-                else:
+                elif isinstance(decided, Refused):
                     submission.answer(Answer(None, decided.refusal))
+                else:
+                    submission.answer(Answer(None, None, moved=decided))
             if followers:
                 self._answer_followers(unit, followers)
             return
@@ -247,6 +249,8 @@ class UserActor:
     def _answer_followers(self, unit: Unit[Submission], followers: dict[str, list[Submission]]) -> None:
         again: list[Submission] = []
         for _, decided in unit.decided:
+            if isinstance(decided, Moved):
+                continue
             for submission in followers.get(decided.key, ()):
                 if isinstance(decided, Entry):
                     stored = Stored(decided.fingerprint, decided, None)
@@ -269,7 +273,9 @@ def _as_told(submission: Submission, error: LedgerError) -> LedgerError:
 
 def replay(user_id: str, submission: Submission, stored: Stored) -> Answer:
     """The answer to an operation whose key has one already: the same again, or that the key was for another request."""
-    if stored.fingerprint != fingerprint(submission.operation):
+    operation = submission.operation
+    assert not isinstance(operation, Heartbeat | Touch), "what has no key repeats none"
+    if stored.fingerprint != fingerprint(operation):
         return Answer(
             None,
             IdempotencyKeyReused(

@@ -11,9 +11,8 @@ from pedro_ledger.engine.ports import AccountSource, Meter, OnFault, UnitStore, 
 from pedro_ledger.engine.registry import ActorRegistry
 from pedro_ledger.engine.submission import Answer, BatchFuture, BatchSubmission, Submission
 from pedro_ledger.engine.sweeper import Sweeper
-from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import LedgerError, Overloaded, Unavailable
-from pedro_ledger.ledger.operations import KINDS, Deduct, Operation
+from pedro_ledger.ledger.operations import KINDS, SPENDING, Keyless, Operation
 from pedro_ledger.ledger.prices import PriceBook
 
 __all__ = ["Answer", "Engine", "EngineLimits"]
@@ -91,9 +90,9 @@ class Engine:
 
     def reprice(self, prices: PriceBook) -> None:
         """Decide from now on with these prices."""
-        self.committer.facts = Facts(prices)
+        self.committer.facts = self.committer.facts._replace(prices=prices)
 
-    def submit(self, ref: str, operation: Operation) -> asyncio.Future[Answer]:
+    def submit(self, ref: str, operation: Operation | Keyless) -> asyncio.Future[Answer]:
         """Hand one operation to the user that `ref` names. Raises `Overloaded` or `Unavailable` when it cannot be taken."""
         self._admit(1)
         self._admit_kind(operation)
@@ -102,7 +101,7 @@ class Engine:
         self._deliver(ref, Submission(operation, now + self._limits.operation_timeout_s, self, future), now)
         return future
 
-    async def submit_many(self, asked: Sequence[tuple[str, Operation]]) -> Sequence[Answer]:
+    async def submit_many(self, asked: Sequence[tuple[str, Operation | Keyless]]) -> Sequence[Answer]:
         """Hand over many operations; each gets its own answer, in the same order. An operation that cannot be taken harms no other."""
         if not asked:
             return []
@@ -120,7 +119,7 @@ class Engine:
                 batch_future.put(place, Answer(None, error))
         return [answer for answer in await future if answer is not None]
 
-    def on_answered(self, operation: Operation, answer: Answer) -> None:
+    def on_answered(self, operation: Operation | Keyless, answer: Answer) -> None:
         """An operation has its answer and is no longer in flight."""
         self.in_flight -= 1
         self._meter.operation(KINDS[type(operation)], answer.error.code if answer.error is not None else "applied")
@@ -167,8 +166,8 @@ class Engine:
             self._meter.refused("capacity")
             raise Overloaded("Too many operations are in flight. Try again shortly.", limit="operations")
 
-    def _admit_kind(self, operation: Operation) -> None:
-        if self.in_flight >= self._deducts_max and type(operation) is Deduct:
+    def _admit_kind(self, operation: Operation | Keyless) -> None:
+        if self.in_flight >= self._deducts_max and type(operation) in SPENDING:
             self._meter.refused("capacity")
             raise Overloaded("Too many operations are in flight. Try again shortly.", limit="operations")
 

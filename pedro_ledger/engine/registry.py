@@ -6,8 +6,10 @@ from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.mailbox import Mailbox
 from pedro_ledger.engine.submission import Submission
 from pedro_ledger.ledger.errors import Overloaded
-from pedro_ledger.ledger.operations import Deduct
+from pedro_ledger.ledger.operations import SPENDING
 
+HOLD_PREFIX = "hold:"
+"""A ref may name a hold in place of a user."""
 SPARE_MAILBOXES_MAX = 1024
 """A resting actor gives its empty mailbox back: making one costs more than all the rest of a delivery."""
 
@@ -20,6 +22,8 @@ class ActorRegistry:
         self._accounts_max = accounts_max
         self._mailbox_size_max = mailbox_size_max
         self._deducts_max = deducts_max
+        self._by_tag: dict[str, UserActor] = {}
+        """Actors by their account's tag, which the id of each of its holds carries."""
         self._spare: list[Mailbox] = []
         self.active: dict[UserActor, None] = {}
         """Actors that are not resting, in the order in which they woke."""
@@ -30,6 +34,9 @@ class ActorRegistry:
     def deliver(self, ref: str, submission: Submission, now: float) -> UserActor:
         """Put a submission into the mailbox of the actor that `ref` names. Raises `Overloaded` when it is full; deducts, earlier."""
         actor = self._actors.get(ref)
+        if actor is None and ref.startswith(HOLD_PREFIX):
+            actor = self._by_tag.get(tag_of(ref))
+            ref = ref if actor is None else actor.refs[-1]
         if actor is None:
             actor = self._start(ref)
         else:
@@ -38,7 +45,9 @@ class ActorRegistry:
         if mailbox is None:
             mailbox = actor.mailbox = self._spare.pop() if self._spare else Mailbox(self._mailbox_size_max)
         waiting = mailbox.qsize()
-        if waiting >= self._deducts_max and (waiting >= self._mailbox_size_max or type(submission.operation) is Deduct):
+        if waiting >= self._deducts_max and (
+            waiting >= self._mailbox_size_max or type(submission.operation) in SPENDING
+        ):
             raise Overloaded(
                 f"{waiting} operations of this user are waiting already. Send fewer at once, or in one request.",
                 limit="mailbox",
@@ -64,11 +73,12 @@ class ActorRegistry:
     def resolve(self, actor: UserActor, user_id: str) -> UserActor:
         """The one actor of `user_id`: `actor` itself, or the one that was there first and now takes over its work."""
         first = self._actors.get(user_id)
-        if first is actor:
-            return actor
-        if first is None:
-            actor.refs = (*actor.refs, user_id)
-            self._actors[user_id] = actor
+        if first is None or first is actor:
+            if first is None:
+                actor.refs = (*actor.refs, user_id)
+                self._actors[user_id] = actor
+            assert actor.account is not None, "an actor is known by the account that it loaded"
+            self._by_tag[actor.account.tag] = actor
             return actor
         for ref in actor.refs:
             self._actors[ref] = first
@@ -112,3 +122,10 @@ class ActorRegistry:
     def _remove(self, actor: UserActor) -> None:
         for ref in actor.refs:
             self._actors.pop(ref, None)
+        if actor.account is not None:
+            self._by_tag.pop(actor.account.tag, None)
+
+
+def tag_of(ref: str) -> str:
+    """The tag of the account whose hold a ref names: characters 10 to 19 of the hold's id."""
+    return ref[len(HOLD_PREFIX) + 10 : len(HOLD_PREFIX) + 20]

@@ -6,7 +6,8 @@ from typing import NamedTuple, Protocol
 
 from pedro_ledger.ledger.entries import Receipt
 from pedro_ledger.ledger.errors import LedgerError
-from pedro_ledger.ledger.operations import Operation
+from pedro_ledger.ledger.operations import Keyless, Operation
+from pedro_ledger.ledger.units import Moved
 
 
 class Answer(NamedTuple):
@@ -15,12 +16,14 @@ class Answer(NamedTuple):
     receipt: Receipt | None
     error: LedgerError | None
     replayed: bool = False
+    moved: Moved | None = None
+    """In place of a receipt where the operation makes no entry."""
 
 
 class InFlightCounter(Protocol):
     """Who counts the operations in flight."""
 
-    def on_answered(self, operation: Operation, answer: Answer) -> None:
+    def on_answered(self, operation: Operation | Keyless, answer: Answer) -> None:
         """One operation has its answer and is no longer in flight."""
 
 
@@ -30,7 +33,7 @@ class Submission:
     __slots__ = ("counter", "deadline", "future", "in_doubt", "is_answered", "operation")
 
     def __init__(
-        self, operation: Operation, deadline: float, counter: InFlightCounter, future: asyncio.Future[Answer]
+        self, operation: Operation | Keyless, deadline: float, counter: InFlightCounter, future: asyncio.Future[Answer]
     ) -> None:
         self.operation = operation
         self.deadline = deadline
@@ -73,7 +76,12 @@ class BatchSubmission(Submission):
     __slots__ = ("batch_future", "place")
 
     def __init__(
-        self, operation: Operation, deadline: float, counter: InFlightCounter, batch_future: BatchFuture, place: int
+        self,
+        operation: Operation | Keyless,
+        deadline: float,
+        counter: InFlightCounter,
+        batch_future: BatchFuture,
+        place: int,
     ) -> None:
         self.operation = operation
         self.deadline = deadline

@@ -1,10 +1,11 @@
 """A user's state, derived from the user's entries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pedro_ledger.ledger.chain import GENESIS
 from pedro_ledger.ledger.ids import account_tag
+from pedro_ledger.ledger.open_items import NEVER, Lot, Open, OpenHold, Shares
 
 CREDITS_MAX = 2**31 - 1
 """The app's balance is a PostgreSQL integer."""
@@ -23,11 +24,23 @@ class Account(NamedTuple):
     held: int
     head: bytes
     """Hash of the last entry."""
+    open: Open | None = None
+    """Open lots and holds; None for a plain account, which has neither."""
 
     @property
     def available(self) -> int:
         """Credits that can be spent."""
         return self.posted - self.held
+
+    @property
+    def base(self) -> int:
+        """Credits that can be spent and belong to no lot."""
+        return self.posted - self.held - (0 if self.open is None else self.open.free)
+
+    @property
+    def due_ms(self) -> int:
+        """The first moment at which something must be booked; `NEVER` for a plain account."""
+        return NEVER if self.open is None else self.open.due_ms
 
     @classmethod
     def new(cls, user_id: str, plan_key: str | None = None) -> "Account":
@@ -35,15 +48,39 @@ class Account(NamedTuple):
         return cls(user_id, account_tag(user_id), plan_key, 0, 0, 0, 0, GENESIS)
 
 
+class Closing(NamedTuple):
+    """How a hold ended."""
+
+    entry_id: str
+    """Of the entry that closed it."""
+    kind: str
+    """`capture` where it was captured finally, `void`, `expiry` where it lapsed and all went back."""
+    at_ms: int
+    has_lapsed: bool
+    """Whether its end or its lease closed it; a capture of what a heartbeat told may come with that."""
+    lapse_captured: int = 0
+    """Credits that the lapse itself captured."""
+    is_captured_late: bool = False
+
+
 class Original(NamedTuple):
-    """What a linked refund must know of the entry it refunds, as of one revision of the account."""
+    """What an operation must know of an earlier entry that it names, as of one revision of the account."""
 
     seq: int
     entry_id: str
     kind: str
     operation_type: str | None
     credits_used: int
+    """Of a hold: credits that were captured, within it and beyond it."""
     credits_refunded: int
+    spent: Shares | None = None
+    """Where its credits came from; None: the base."""
+    terms: Mapping[int, Lot] = {}
+    """The lots of `spent`, as their grants made them."""
+    hold: OpenHold | None = None
+    """Of a hold: as it was made."""
+    closing: Closing | None = None
+    """Of a hold: how it ended; None while it is open."""
 
     @property
     def refundable(self) -> int:

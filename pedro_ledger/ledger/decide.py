@@ -3,87 +3,69 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from pedro_ledger.ledger.account import CREDITS_MAX, Account, Original
-from pedro_ledger.ledger.chain import entry_hash
+from pedro_ledger.ledger.account import Account, Original
+from pedro_ledger.ledger.change import SAME, Change, append, shares_effect
+from pedro_ledger.ledger.due import rule_effect
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import (
-    AccountFull,
-    BalanceLimitExceeded,
     EntryNotFound,
     EntryNotRefundable,
-    InsufficientCredits,
+    GrantAlreadyExpired,
+    GrantEndsTooLate,
     NoPrice,
     RefundExceedsEntry,
     Refusal,
+    TooManyOpenGrants,
 )
-from pedro_ledger.ledger.ids import SEQ_MAX, entry_id
+from pedro_ledger.ledger.holds import capture, extend, insufficient, make_hold, void
+from pedro_ledger.ledger.lots import draw, return_credits
+from pedro_ledger.ledger.open_items import BASE_PRIORITY, LOTS_MAX, NOTHING, Lot, Open, opened
 from pedro_ledger.ledger.operations import (
+    DEFAULT_PRIORITIES,
     Adjustment,
+    Capture,
     Deduct,
+    Extend,
     Grant,
+    Hold,
     Opening,
     Operation,
     Recovery,
     Refund,
-    fingerprint,
+    Void,
 )
 from pedro_ledger.ledger.prices import PriceBook
+from pedro_ledger.ledger.times import moment_text
 
+REFUND_GRACE_MS = 3 * 86_400_000
+GRANT_LENGTH_MAX_MS = 10 * 366 * 86_400_000
 REFUNDABLE_KINDS = frozenset({"deduct", "capture"})
 
 
 class Facts(NamedTuple):
-    """What a decision may look at beside the account: prices, and the entries that linked refunds name."""
+    """What a decision may look at beside the account: prices, and the entries that operations name."""
 
     prices: PriceBook = PriceBook()
     originals: Mapping[int, Original | None] = {}
-
-
-class Change(NamedTuple):
-    """What a rule found: the entry's own fields, before it has a place in the ledger."""
-
-    kind: str
-    credits: int
-    operation_type: str | None = None
-    related_seq: int | None = None
-    source: str | None = None
-    price: str | None = None
+    refund_grace_ms: int = REFUND_GRACE_MS
+    """How long refunded credits of a lot that has ended can be used."""
 
 
 Decision = tuple[Account, Entry] | Refusal
 
 
 def decide(account: Account, operation: Operation, now_ms: int, facts: Facts) -> Decision:
-    """The account after `operation` with the entry that says so, or why not. `now_ms` is milliseconds since 1970."""
-    change = _RULES[type(operation)](account, operation, facts)
+    """The account after `operation` with the entry that says so, or why not. `now_ms` is milliseconds since 1970.
+
+    Nothing on the account may be due at that moment (see `due`): `Unit.add` books that first.
+    """
+    change = _RULES[type(operation)](account, operation, facts, now_ms)
     if isinstance(change, Refusal):
         return change
-    return _append(account, operation, change, now_ms)
+    return append(account, operation, change, now_ms)
 
 
-def _append(account: Account, operation: Operation, change: Change, now_ms: int) -> Decision:
-    posted = account.posted + change.credits
-    if posted > CREDITS_MAX:
-        return BalanceLimitExceeded(
-            f"The balance would be {posted} credits; at most {CREDITS_MAX} fit.", creditsMax=CREDITS_MAX
-        )
-    seq = account.seq + 1
-    if seq > SEQ_MAX:
-        return AccountFull(f"The account has {SEQ_MAX} entries and cannot take more.")
-    assert 0 <= account.held <= posted, "a rule let the balance fall below what is held"
-    fields = (
-        seq, entry_id(now_ms, account.tag, seq), change.kind, change.operation_type, change.credits, posted, account.held,
-        change.related_seq, change.source, None, None, operation.key, fingerprint(operation), operation.actor, change.price,
-        operation.details, now_ms,
-    )  # fmt: skip
-    head = entry_hash(account.head, account.user_id, fields)
-    after = Account(
-        account.user_id, account.tag, account.plan_key, account.revision, seq, posted, account.held, head
-    )  # fmt: skip
-    return after, Entry._make((*fields, head))
-
-
-def _deduct(account: Account, operation: Deduct, facts: Facts) -> Change | Refusal:
+def _deduct(account: Account, operation: Deduct, facts: Facts, now_ms: int) -> Change | Refusal:
     credits, provenance = operation.credits, None
     if credits is None:
         price = facts.prices.find(account.plan_key, operation.operation_type)
@@ -94,11 +76,25 @@ def _deduct(account: Account, operation: Deduct, facts: Facts) -> Change | Refus
             )
         credits, provenance = price
     if credits > account.available:
-        return _insufficient(account, credits)
-    return Change("deduct", -credits, operation.operation_type, price=provenance)
+        return insufficient(account, credits)
+    change = Change("deduct", -credits, operation.operation_type, price=provenance)
+    if account.open is not None:
+        change = _drawn(account, account.open, change)
+    if operation.on_behalf_of is not None:
+        change = change._replace(effects={**(change.effects or {}), "onBehalfOf": operation.on_behalf_of})
+    return change
 
 
-def _refund(account: Account, operation: Refund, facts: Facts) -> Change | Refusal:
+def _drawn(account: Account, state: Open, change: Change) -> Change:
+    """A change that takes credits, with the lots that they are drawn from."""
+    shares, lots = draw(state, account.base, -change.credits)
+    drawn = shares_effect(shares, -1)
+    return change._replace(
+        effects=None if drawn is None else {"lots": drawn}, open=opened(lots, state.holds) if drawn else SAME
+    )
+
+
+def _refund(account: Account, operation: Refund, facts: Facts, now_ms: int) -> Change | Refusal:
     if operation.entry_seq is None:
         assert operation.credits is not None, "a refund without an entry names its credits"
         return Change("refund", operation.credits, operation.operation_type)
@@ -120,41 +116,116 @@ def _refund(account: Account, operation: Refund, facts: Facts) -> Change | Refus
             creditsUsed=original.credits_used,
             creditsRefundable=left,
         )
-    return Change("refund", credits, original.operation_type, related_seq=original.seq)
+    change = Change("refund", credits, original.operation_type, related_seq=original.seq)
+    return change if original.spent is None else _returned(account, original, change, facts.refund_grace_ms, now_ms)
 
 
-def _grant(account: Account, operation: Grant, facts: Facts) -> Change:
-    return Change("grant", operation.credits, source=operation.source)
+def _returned(account: Account, original: Original, change: Change, grace_ms: int, now_ms: int) -> Change:
+    """A refund of what came from lots: each share goes back to where it came from, while that still runs."""
+    state = account.open or NOTHING
+    assert original.spent is not None, "the entry drew from lots"
+    back = return_credits(state.lots, original.spent, original.credits_refunded, change.credits, original.terms, now_ms)
+    lots, shares, expires_at_ms = back.lots, back.shares, None
+    if back.own:
+        own, expires_at_ms = account.seq + 1, now_ms + grace_ms
+        lots = (*lots, Lot(own, back.own_priority, expires_at_ms, back.own, back.own))
+        shares = (*shares, (own, back.own))
+    shown = shares_effect(shares)
+    return change._replace(
+        expires_at_ms=expires_at_ms,
+        priority=back.own_priority if back.own and back.own_priority != BASE_PRIORITY else None,
+        effects=None if shown is None else {"lots": shown},
+        open=opened(lots, state.holds),
+    )
 
 
-def _opening(account: Account, operation: Opening, facts: Facts) -> Change:
+def _grant(account: Account, operation: Grant, facts: Facts, now_ms: int) -> Change | Refusal:
+    priority = DEFAULT_PRIORITIES.get(operation.source) if operation.priority is None else operation.priority
+    expires_at_ms = operation.expires_at_ms
+    if operation.expires_in_s is not None:
+        expires_at_ms = now_ms + operation.expires_in_s * 1000
+    if priority == BASE_PRIORITY:
+        priority = None
+    change = Change("grant", operation.credits, source=operation.source)
+    if expires_at_ms is None and priority is None:
+        return change
+    refusal = _refuse_end(expires_at_ms, now_ms)
+    if refusal is not None:
+        return refusal
+    state = account.open or NOTHING
+    if len(state.lots) >= LOTS_MAX:
+        return TooManyOpenGrants(
+            f"The user has {LOTS_MAX} open grants that end or have a priority: grant without, or wait for one to end.",
+            grantsMax=LOTS_MAX,
+        )
+    lot = Lot(
+        account.seq + 1, BASE_PRIORITY if priority is None else priority, expires_at_ms, operation.credits,
+        operation.credits, operation.rollover,
+    )  # fmt: skip
+    return change._replace(
+        expires_at_ms=expires_at_ms,
+        priority=priority,
+        effects=None if operation.rollover is None else {"rollover": rule_effect(operation.rollover)},
+        open=opened((*state.lots, lot), state.holds),
+    )
+
+
+def _refuse_end(expires_at_ms: int | None, now_ms: int) -> Refusal | None:
+    if expires_at_ms is None:
+        return None
+    if expires_at_ms <= now_ms:
+        return GrantAlreadyExpired(
+            f"expiresAt is {moment_text(expires_at_ms)}, which is not later than now.", field="expiresAt"
+        )
+    if expires_at_ms > now_ms + GRANT_LENGTH_MAX_MS:
+        return GrantEndsTooLate(
+            f"expiresAt is {moment_text(expires_at_ms)}: at most ten years from now.", field="expiresAt"
+        )
+    return None
+
+
+def _opening(account: Account, operation: Opening, facts: Facts, now_ms: int) -> Change:
     assert account.seq == 0, "only the first entry opens an account"
     return Change("opening", operation.credits)
 
 
-def _adjustment(account: Account, operation: Adjustment, facts: Facts) -> Change | Refusal:
+def _adjustment(account: Account, operation: Adjustment, facts: Facts, now_ms: int) -> Change | Refusal:
     if -operation.credits > account.available:
-        return _insufficient(account, -operation.credits)
-    return Change("adjustment", operation.credits, source=operation.source)
+        return insufficient(account, -operation.credits)
+    change = Change("adjustment", operation.credits, source=operation.source)
+    return change if account.open is None or operation.credits >= 0 else _drawn(account, account.open, change)
 
 
-def _recovery(account: Account, operation: Recovery, facts: Facts) -> Change:
-    return Change("adjustment", -min(operation.credits, account.available), source=operation.source)
+def _recovery(account: Account, operation: Recovery, facts: Facts, now_ms: int) -> Change:
+    change = Change("adjustment", -min(operation.credits, account.available), source=operation.source)
+    return change if account.open is None else _drawn(account, account.open, change)
 
 
-def _insufficient(account: Account, credits: int) -> InsufficientCredits:
-    return InsufficientCredits(
-        f"The operation needs {credits} credits; {account.available} are available.",
-        creditsRequired=credits,
-        creditsAvailable=account.available,
-    )
+def _hold(account: Account, operation: Hold, facts: Facts, now_ms: int) -> Change | Refusal:
+    return make_hold(account, operation, now_ms)
 
 
-_RULES: Mapping[type, Callable[[Account, Any, Facts], Change | Refusal]] = {
+def _capture(account: Account, operation: Capture, facts: Facts, now_ms: int) -> Change | Refusal:
+    return capture(account, operation, facts.originals.get(operation.hold_seq), now_ms)
+
+
+def _extend(account: Account, operation: Extend, facts: Facts, now_ms: int) -> Change | Refusal:
+    return extend(account, operation, facts.originals.get(operation.hold_seq), now_ms)
+
+
+def _void(account: Account, operation: Void, facts: Facts, now_ms: int) -> Change | Refusal:
+    return void(account, operation, facts.originals.get(operation.hold_seq), now_ms)
+
+
+_RULES: Mapping[type, Callable[[Account, Any, Facts, int], Change | Refusal]] = {
     Deduct: _deduct,
     Refund: _refund,
     Grant: _grant,
     Opening: _opening,
     Adjustment: _adjustment,
     Recovery: _recovery,
+    Hold: _hold,
+    Capture: _capture,
+    Extend: _extend,
+    Void: _void,
 }

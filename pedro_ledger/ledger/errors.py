@@ -80,6 +80,60 @@ class OperationRejected(Refusal):
     code = "operation_rejected"
 
 
+class GrantAlreadyExpired(Refusal):
+    """The grant would have ended already"""
+
+    code = "grant_already_expired"
+
+
+class GrantEndsTooLate(Refusal):
+    """The grant would last longer than ten years"""
+
+    code = "grant_ends_too_late"
+
+
+class TooManyOpenGrants(Refusal):
+    """The user has as many grants that end as it can"""
+
+    code = "too_many_open_grants"
+
+
+class TooManyOpenHolds(Refusal):
+    """The user has as many open holds as it can"""
+
+    code = "too_many_open_holds"
+
+
+class HoldReferenceInUse(Refusal):
+    """Another open hold has this reference"""
+
+    code = "hold_reference_in_use"
+
+
+class HoldNotFound(Refusal):
+    """No such hold"""
+
+    code = "hold_not_found"
+
+
+class HoldClosed(Refusal):
+    """The hold is closed"""
+
+    code = "hold_closed"
+
+
+class HoldLapsed(Refusal):
+    """The hold has lapsed"""
+
+    code = "hold_lapsed"
+
+
+class CaptureExceedsHold(Refusal):
+    """The capture exceeds what is held"""
+
+    code = "capture_exceeds_hold"
+
+
 class UserNotFound(LedgerError):
     """No such user"""
 

@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-SOURCES = ("signup", "plan", "topup", "promo", "adjustment")
+from pedro_ledger.ledger.open_items import OnLapse, Rollover
+
+Overage = Literal["refuse", "allow", "cap"]
+SOURCES = ("signup", "plan", "topup", "promo", "bonus", "adjustment")
 """Where granted credits may come from."""
+DEFAULT_PRIORITIES = {"bonus": 40}
+"""Gifts burn before what was paid for; every other source has the base's priority."""
 
 OPENING_KEY = "§opening"
 SIGNUP_KEY = "§signup"
+LAPSE_KEY = "§lapse:"
+EXPIRY_KEY = "§expire:"
+ROLLOVER_KEY = "§rollover:"
 """Keys of the daemon's own operations start with a character that no caller's key can hold."""
 
 
@@ -20,6 +28,7 @@ class Deduct(NamedTuple):
     operation_type: str
     credits: int | None = None
     details: str | None = None
+    on_behalf_of: str | None = None
 
 
 class Refund(NamedTuple):
@@ -42,6 +51,12 @@ class Grant(NamedTuple):
     credits: int
     source: str
     details: str | None = None
+    expires_at_ms: int | None = None
+    """Milliseconds since 1970; None: never, unless `expires_in_s` says when."""
+    expires_in_s: int | None = None
+    """Counted from the moment of the decision, so that a retry asks for the same."""
+    priority: int | None = None
+    rollover: Rollover | None = None
 
 
 class Opening(NamedTuple):
@@ -73,15 +88,115 @@ class Recovery(NamedTuple):
     details: str | None = None
 
 
-Operation = Deduct | Refund | Grant | Opening | Adjustment | Recovery
+class Hold(NamedTuple):
+    """Set credits aside for work whose cost is not known yet: `credits`, or what is available from `credits_min` on."""
+
+    key: str
+    actor: str
+    operation_type: str
+    credits: int
+    details: str | None = None
+    credits_min: int | None = None
+    expires_in_s: int = 300
+    lease_s: int | None = None
+    on_lapse: OnLapse = "release"
+    reference: str | None = None
+    on_behalf_of: str | None = None
+
+
+class Capture(NamedTuple):
+    """Charge `credits` of a hold: within what it holds, and beyond it as `overage` says."""
+
+    key: str
+    actor: str
+    hold_id: str
+    hold_seq: int
+    credits: int
+    details: str | None = None
+    final: bool = True
+    """Whether what is left goes back; otherwise the hold stays open with it."""
+    overage: Overage = "refuse"
+
+
+class Extend(NamedTuple):
+    """Pin `credits` more for a hold, or move its end to `expires_in_s` from now, or both; also a heartbeat."""
+
+    key: str
+    actor: str
+    hold_id: str
+    hold_seq: int
+    credits: int = 0
+    expires_in_s: int | None = None
+    details: str | None = None
+
+
+class Void(NamedTuple):
+    """Give back all that a hold still holds, and close it."""
+
+    key: str
+    actor: str
+    hold_id: str
+    hold_seq: int
+    details: str | None = None
+
+
+class Heartbeat(NamedTuple):
+    """Say that the work of a hold goes on, and what it has used; makes no entry, so it has no key."""
+
+    actor: str
+    hold_id: str
+    hold_seq: int
+    used: int | None = None
+    key: str = ""
+
+
+class Touch(NamedTuple):
+    """Book what is due, and nothing else; makes no entry of its own, so it has no key."""
+
+    actor: str
+    key: str = ""
+
+
+class Booking(NamedTuple):
+    """What the ledger books by itself because its moment has come. The key follows from the cause."""
+
+    key: str
+    actor: str
+    details: str | None = None
+
+
+HOLD_LENGTH_MAX_S = 24 * 3600
+LATE_CAPTURE_MS = 24 * 3_600_000
+"""A hold that lapsed can be captured for so long, out of what is available then."""
+
+SPENDING = frozenset({Deduct, Hold, Extend})
+"""What is turned away first under overload: everything else gives credits or ends what was let in."""
+OfHold = Capture | Extend | Void | Heartbeat
+"""Operations that name a hold."""
+Operation = Deduct | Refund | Grant | Opening | Adjustment | Recovery | Hold | Capture | Extend | Void
+"""Operations that make an entry."""
+Keyless = Heartbeat | Touch
+"""Operations that make none; they are monotone, so repeating them is harmless."""
+AnyOperation = Operation | Booking
 
 KINDS: Mapping[type, str] = {
-    kind: kind.__name__.lower() for kind in (Deduct, Refund, Grant, Opening, Adjustment, Recovery)
-}
+    kind: kind.__name__.lower()
+    for kind in (
+        Deduct, Refund, Grant, Opening, Adjustment, Recovery, Hold, Capture, Extend, Void, Heartbeat, Touch,
+    )
+}  # fmt: skip
 """What an operation of each type is called."""
 
+_FIELDS_ONCE = {Deduct: 5, Refund: 7, Grant: 5}
+"""How many fields operations had before others were added: those enter the fingerprint only where one of them is set, so that
+a retry of an old request is still the same request."""
 
-def fingerprint(operation: Operation) -> bytes:
+
+def fingerprint(operation: AnyOperation) -> bytes:
     """16 bytes that are equal for two operations exactly when they ask for the same thing, whoever asks and under whatever key."""
-    asked = (type(operation).__name__, *operation[2:])
+    kind = type(operation)
+    once = _FIELDS_ONCE.get(kind)
+    added = operation[once:] if once is not None else ()
+    fields = operation[2:] if added and any(field is not None for field in added) else operation[2:once]
+    asked = (kind.__name__, *fields)
     return sha256("\0".join(["" if field is None else str(field) for field in asked]).encode()).digest()[:16]

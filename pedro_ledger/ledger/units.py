@@ -1,12 +1,16 @@
 """The unit: what one actor hands to the committer. One user's decided operations, all or nothing; and what became of it."""
 
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from pedro_ledger.ledger.account import Account, Original
+from pedro_ledger.ledger.account import Account, Closing, Original
 from pedro_ledger.ledger.decide import Facts, decide
+from pedro_ledger.ledger.due import book_due
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import Refusal
-from pedro_ledger.ledger.operations import Operation, Refund, fingerprint
+from pedro_ledger.ledger.holds import heartbeat, hold_id
+from pedro_ledger.ledger.open_items import Open, OpenHold
+from pedro_ledger.ledger.operations import LAPSE_KEY, Heartbeat, Keyless, OfHold, Operation, Refund, Touch, fingerprint
 
 T = TypeVar("T")
 
@@ -17,6 +21,16 @@ class Refused(NamedTuple):
     key: str
     fingerprint: bytes
     refusal: Refusal
+
+
+class Moved(NamedTuple):
+    """A heartbeat or a touch on its way to the store: it moves the account and makes no entry."""
+
+    hold: OpenHold | None = None
+    """The hold that was heard of, as it is now."""
+    available: int = 0
+    """Credits that can be spent, as of then."""
+    key: str = ""
 
 
 class Stored(NamedTuple):
@@ -30,44 +44,115 @@ class Stored(NamedTuple):
 class Unit(Generic[T]):
     """Operations of one user decided in order on one revision of the account; `T` is what the owner ties to each."""
 
-    __slots__ = ("after", "at_ms", "before", "decided", "facts", "originals", "writes")
+    __slots__ = ("after", "at_ms", "before", "booked", "decided", "facts", "originals", "writes")
 
     def __init__(self, account: Account, facts: Facts, at_ms: int) -> None:
         self.at_ms = at_ms
         """Milliseconds since 1970; every entry of the unit carries it."""
         self.before = account
         self.after = account
-        self.decided: list[tuple[T, Entry | Refused]] = []
+        self.booked: list[Entry] = []
+        """What was due and had to be booked first; nobody asked for it."""
+        self.decided: list[tuple[T, Entry | Refused | Moved]] = []
         self.writes = False
         self.originals: dict[int, Original | None] = {}
         if facts.originals:
             self.originals.update(facts.originals)
-            facts = Facts(facts.prices, self.originals)
+            facts = facts._replace(originals=self.originals)
         self.facts = facts
+
+    def missing(self, operation: Operation | Keyless) -> int | None:
+        """The seq of an earlier entry that must be loaded before `operation` can be decided; None where none is missing."""
+        if isinstance(operation, Refund):
+            seq = operation.entry_seq
+        elif isinstance(operation, OfHold):
+            seq = operation.hold_seq
+            if self.after.open is not None and self.after.open.hold(seq) is not None:
+                return None
+        else:
+            return None
+        return None if seq in self.originals else seq
 
     @property
     def user_id(self) -> str:
         """Whose operations these are."""
         return self.before.user_id
 
-    def add(self, tied: T, operation: Operation) -> None:
-        """Decide one more operation on the account as the ones before have left it."""
+    def add(self, tied: T, operation: Operation | Keyless) -> None:
+        """Decide one more operation on the account as the ones before have left it; what is due is booked before and after."""
+        is_open = self.after.open is not None
+        if is_open:
+            self._book_due()
+        if isinstance(operation, Heartbeat | Touch):
+            self._move(tied, operation)
+            return
         decision = decide(self.after, operation, self.at_ms, self.facts)
         if isinstance(decision, Refusal):
             self.writes = self.writes or decision.remembered
             self.decided.append((tied, Refused(operation.key, fingerprint(operation), decision)))
             return
         self.writes = True
+        state = self.after.open
         self.after, entry = decision
         self.decided.append((tied, entry))
         if entry.related_seq is not None and isinstance(operation, Refund):
             self._count_refund(entry.related_seq, entry.credits)
+        if is_open or self.after.open is not None:
+            self._note_closed(state, [entry])
+            self._book_due()
+
+    def _book_due(self) -> None:
+        state = self.after.open
+        after, booked = book_due(self.after, self.at_ms)
+        if booked:
+            self.writes = True
+            self.after = after
+            self.booked += booked
+            self._note_closed(state, booked)
+
+    def _note_closed(self, state: Open | None, entries: Sequence[Entry]) -> None:
+        """Remember how holds ended: the next operation of this unit may name one, and nothing of it is stored yet."""
+        if self.facts.originals is not self.originals:
+            self.facts = self.facts._replace(originals=self.originals)
+        for entry in entries:
+            if entry.related_seq is None or entry.kind not in CLOSING_KINDS:
+                continue
+            hold = None if state is None else state.hold(entry.related_seq)
+            if hold is not None and (self.after.open is None or self.after.open.hold(hold.seq) is None):
+                self.originals[hold.seq] = closed_hold(self.after, hold, entry)
+            elif hold is None and (known := self.originals.get(entry.related_seq)) is not None and known.closing:
+                self.originals[entry.related_seq] = known._replace(
+                    credits_used=known.credits_used - entry.credits,
+                    closing=known.closing._replace(is_captured_late=True),
+                )
+
+    def _move(self, tied: T, operation: Keyless) -> None:
+        """A heartbeat or a touch. Neither has an idempotency key: both are monotone, so repeating them is harmless."""
+        if isinstance(operation, Touch):
+            self.writes = True  # the stored moment may be too early, and is corrected
+            self.decided.append((tied, Moved()))
+            return
+        after = heartbeat(self.after, operation, self.originals.get(operation.hold_seq), self.at_ms)
+        if isinstance(after, Refusal):
+            self.decided.append((tied, Refused("", b"", after)))
+            return
+        self.writes = self.writes or after != self.after
+        self.after = after
+        hold = None if after.open is None else after.open.hold(operation.hold_seq)
+        self.decided.append((tied, Moved(hold, after.available)))
+
+    @property
+    def is_due_exact(self) -> bool:
+        """Whether the account's due moment is to be written as it is; otherwise an earlier one may stay where it is stored."""
+        return bool(self.booked) or any(
+            isinstance(decided, Moved) and decided.hold is None for _, decided in self.decided
+        )
 
     def seal(self) -> Account:
         """The account as it will be once the unit is committed: its revision moves once if anything is written."""
         if self.writes:
-            user_id, tag, plan_key, revision, seq, posted, held, head = self.after
-            self.after = Account(user_id, tag, plan_key, revision + 1, seq, posted, held, head)
+            user_id, tag, plan_key, revision, seq, posted, held, head, state = self.after
+            self.after = Account(user_id, tag, plan_key, revision + 1, seq, posted, held, head, state)
         return self.after
 
     def settled(self, account: Account, answers: dict[str, Stored]) -> "Outcome":
@@ -87,10 +172,24 @@ class Unit(Generic[T]):
         self.originals[seq] = original._replace(credits_refunded=original.credits_refunded + credits)
 
 
-def _is_answer(stored: Stored | None, decided: Entry | Refused) -> bool:
+CLOSING_KINDS = frozenset({"capture", "void", "expiry"})
+
+
+def closed_hold(account: Account, hold: OpenHold, entry: Entry) -> Original:
+    """A hold that `entry` closed, as the next operation that names it sees it."""
+    has_lapsed = entry.key.startswith(LAPSE_KEY)
+    at_ms = entry.expires_at_ms if has_lapsed and entry.expires_at_ms is not None else entry.at_ms
+    closing = Closing(entry.id, entry.kind, at_ms, has_lapsed, -entry.credits if has_lapsed else 0)
+    return Original(
+        hold.seq, hold_id(account, hold), "hold", hold.operation_type, hold.captured - entry.credits, 0, hold=hold,
+        closing=closing,
+    )  # fmt: skip
+
+
+def _is_answer(stored: Stored | None, decided: Entry | Refused | Moved) -> bool:
     if isinstance(decided, Entry):
         return stored is not None and stored.entry is not None and stored.entry.hash == decided.hash
-    if not decided.refusal.remembered:
+    if isinstance(decided, Moved) or not decided.refusal.remembered:
         return stored is None
     return stored is not None and stored.refusal is not None and stored.fingerprint == decided.fingerprint
 

@@ -12,6 +12,7 @@ class Lock(IntEnum):
     ROLLUPS = 0x5045_4452_4F02
     SEED = 0x5045_4452_4F03
     CHECKPOINTS = 0x5045_4452_4F05
+    DUE = 0x5045_4452_4F06
 
 
 async def try_lock(connection: Connection, lock: Lock) -> bool:

@@ -144,6 +144,9 @@ class Metrics:
             "Reads that the primary answered because the replica lagged or was gone.",
             registry=registry,
         )
+        self.due_lag = self._gauge(
+            "due_lag_seconds", "For how long the longest due grant or hold waits to be booked; 0 where none is due."
+        )
         self.in_flight = self._gauge("operations_in_flight", "Operations without an answer yet.")
         self.accounts_resident = self._gauge("accounts_resident", "Accounts in memory.")
         self.actors_active = self._gauge("actors_active", "Actors that are not resting.")

@@ -175,4 +175,4 @@ def test_a_unit_is_settled_as_applied_only_where_each_of_its_entries_is_there() 
 def test_a_receipt_says_what_its_entry_says() -> None:
     after, entry = applied(account(30), Deduct("k", "a", "X", 7))
     receipt = Receipt.of("u1", entry)
-    assert receipt == (entry.id, "u1", "deduct", "X", 7, 23, 0, after.seq, NOW)
+    assert receipt == (entry.id, "u1", "deduct", "X", 7, 23, 0, after.seq, NOW, None, None, None)

@@ -93,6 +93,27 @@ class Api:
     async def refund(self, user: str, *, key: str | None = None, **fields: Any) -> Reply:
         return await self.post(f"/v1/users/{user}/refund", fields, key=key or f"r-{next(_numbers)}")
 
+    async def hold(self, user: str, credits: int, *, key: str | None = None, **fields: Any) -> Reply:
+        body = {"operationType": "AI_TEXT_CHAT", "credits": credits, **fields}
+        return await self.post(f"/v1/users/{user}/holds", body, key=key or f"h-{next(_numbers)}")
+
+    async def capture(self, hold: str, credits: int, *, key: str | None = None, **fields: Any) -> Reply:
+        body = {"credits": credits, **fields}
+        return await self.post(f"/v1/holds/{hold}/capture", body, key=key or f"c-{next(_numbers)}")
+
+    async def extend(self, hold: str, *, key: str | None = None, **fields: Any) -> Reply:
+        return await self.post(f"/v1/holds/{hold}/extend", fields, key=key or f"e-{next(_numbers)}")
+
+    async def void(self, hold: str, *, key: str | None = None) -> Reply:
+        return await self.post(f"/v1/holds/{hold}/void", {}, key=key or f"v-{next(_numbers)}")
+
+    async def heartbeat(self, hold: str, **fields: Any) -> Reply:
+        return await self.post(f"/v1/holds/{hold}/heartbeat", fields)
+
+    async def adjust(self, user: str, credits: int, *, key: str | None = None, **fields: Any) -> Reply:
+        body = {"credits": credits, **fields}
+        return await self.post(f"/v1/users/{user}/adjustments", body, key=key or f"a-{next(_numbers)}")
+
     async def grant(self, user: str, credits: int, *, key: str | None = None, **fields: Any) -> Reply:
         body = {"credits": credits, "source": "topup", **fields}
         return await self.post(f"/v1/users/{user}/grants", body, key=key or f"g-{next(_numbers)}")

@@ -20,7 +20,11 @@ def root_that_is_signed(document: bytes, public_key: bytes) -> bytes:
     """The signed root that the proof's entry leads to; raises where it leads to another one, or nobody signed that."""
     proof = json.loads(document)
     entry, account, checkpoint = proof["entry"], proof["account"], proof["checkpoint"]
-    digests = [sha256(joined("pedro1", *(entry[name] for name in FORM))).digest()]
+    said = [entry[name] for name in FORM]
+    form = joined("pedro1", *said)
+    if proof["format"] == "pedro-proof-2":
+        form = joined("pedro2", *said[:-1], entry["effects"], said[-1])
+    digests = [sha256(form).digest()]
     digests += [bytes.fromhex(each) for each in proof["after"]]
     head = bytes.fromhex(proof["previousHash"])
     for digest in digests:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from pedro_ledger.api.http.entries import entry_json
 from pedro_ledger.api.http.paging import keyset_page
 from pedro_ledger.api.http.reading import invalid_query, query, user_ref
 from pedro_ledger.api.http.request import Request
@@ -15,10 +16,14 @@ from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.ownership import id_of
 from pedro_ledger.api.schemas.answers import Balance, Entry, EntryInFull, EntryRefund, Page, Usage
 from pedro_ledger.api.schemas.queries import BalanceQuery, NoQuery, StatementQuery, UsageQuery
+from pedro_ledger.ledger.account import Account
+from pedro_ledger.ledger.due import as_of
 from pedro_ledger.ledger.errors import EntryNotFound, UserNotFound
-from pedro_ledger.ledger.times import time_text, without_zone
+from pedro_ledger.ledger.times import moment_text, time_text, without_zone
 from pedro_ledger.store.app.users import UserStore
 from pedro_ledger.store.journal.statements import EntryReader
+
+EXPIRING_SHOWN = 3
 
 
 async def balance(request: Request, entries: EntryReader) -> Response[Balance]:
@@ -42,7 +47,26 @@ async def balance(request: Request, entries: EntryReader) -> Response[Balance]:
         "updatedAt": time_text(row.updated_at) if row.updated_at is not None else None,
         "lastSyncedAt": time_text(row.last_synced_at) if row.last_synced_at is not None else None,
     }
+    if row.account is not None:
+        _show_open(found, row.account)
     return json_response(found)
+
+
+def _show_open(shown: Balance, account: Account) -> None:
+    """What a balance is as of now, as if everything that is due were booked."""
+    account, pending = as_of(account, int(datetime.now(UTC).timestamp() * 1000))
+    shown["creditsRemaining"], shown["creditsHeld"] = account.posted, account.held
+    shown["creditsAvailable"] = account.available
+    if pending:
+        shown["pendingEntries"] = pending
+    ends: dict[int, int] = {}
+    for lot in () if account.open is None else account.open.lots:
+        if lot.expires_ms is not None and lot.free:
+            ends[lot.expires_ms] = ends.get(lot.expires_ms, 0) + lot.free
+    if ends:
+        shown["creditsExpiring"] = [
+            {"credits": ends[moment], "expiresAt": moment_text(moment)} for moment in sorted(ends)[:EXPIRING_SHOWN]
+        ]
 
 
 async def usage(
@@ -93,28 +117,6 @@ async def entry(request: Request, entries: EntryReader) -> Response[EntryInFull]
         "refunds": [row_json(EntryRefund, refund) for refund in row.refunds],
     }
     return json_response(found)
-
-
-def entry_json(user_id: str, row: Mapping[str, Any], related_id: str | None) -> Entry:
-    """An entry on the wire; `credits` is the signed change."""
-    return {
-        "id": row["id"],
-        "userId": user_id,
-        "seq": row["seq"],
-        "type": row["kind"],
-        "operationType": row["operation_type"],
-        "credits": row["credits"],
-        "balanceAfter": row["balance_after"],
-        "heldAfter": row["held_after"],
-        "relatedEntryId": related_id,
-        "source": row["source"],
-        "idempotencyKey": row["idempotency_key"],
-        "keyId": row["actor"],
-        "price": row["price"],
-        "details": orjson.loads(row["details"]) if row["details"] else None,
-        "timestamp": time_text(datetime.fromisoformat(row["created_at"])),
-        "hash": row["hash"][2:],
-    }
 
 
 def usage_json(row: Mapping[str, Any]) -> Usage:

@@ -1,6 +1,6 @@
 """Answers as JSON: camelCase names; times in RFC 3339, UTC, with milliseconds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 import orjson
@@ -34,7 +34,7 @@ def page(items: list[A], next_cursor: str | None) -> Response[answers.Page[A]]:
 
 def receipt_json(receipt: Receipt) -> answers.Receipt:
     """A receipt on the wire."""
-    return {
+    shown: answers.Receipt = {
         "entryId": receipt.entry_id,
         "userId": receipt.user_id,
         "type": receipt.type,
@@ -45,3 +45,30 @@ def receipt_json(receipt: Receipt) -> answers.Receipt:
         "seq": receipt.seq,
         "timestamp": moment_text(receipt.at_ms),
     }
+    if receipt.effects is not None or receipt.expires_at_ms is not None:
+        _add_effects(shown, receipt)
+    return shown
+
+
+def _add_effects(shown: answers.Receipt, receipt: Receipt) -> None:
+    """What only receipts about lots and holds have; each only where it says something."""
+    effects = {} if receipt.effects is None else orjson.loads(receipt.effects)
+    if "lots" in effects:
+        shown["lots"] = lots_json(effects["lots"])
+    if receipt.expires_at_ms is not None and receipt.type in {"grant", "hold", "extend", "refund"}:
+        shown["expiresAt"] = moment_text(receipt.expires_at_ms)
+    if receipt.type == "hold" and (lease_s := (effects.get("terms") or {}).get("lease")) is not None:
+        shown["leaseUntil"] = moment_text(receipt.at_ms + lease_s * 1000)
+    if "hold" in effects:
+        shown["holdId"] = effects["hold"]
+    if receipt.type == "capture" and "final" not in effects:
+        shown["holdRemaining"] = effects.get("left", 0)
+    if "over" in effects:
+        shown["creditsOver"] = effects["over"]
+    if "uncollected" in effects:
+        shown["creditsUncollected"] = effects["uncollected"]
+
+
+def lots_json(shares: Sequence[Sequence[int]]) -> list[answers.LotShare]:
+    """Shares of lots on the wire."""
+    return [{"seq": seq, "credits": credits} for seq, credits in shares]

@@ -52,6 +52,22 @@ class Problem(TypedDict):
     code: Annotated[str, Field(pattern="^[a-z_0-9]+$", description="Stable: decide by it, not by the title or detail.")]
 
 
+class LotShare(TypedDict):
+    """Credits that came from, or went to, one grant."""
+
+    seq: Annotated[int, Field(ge=0, description="Of the grant's entry; 0 is the base, which never expires.")]
+    credits: Annotated[SignedCredits, Field(description="Negative where they were taken.")]
+
+
+class Rollover(TypedDict):
+    """What becomes of credits that are left when their grant ends."""
+
+    percent: Annotated[int, Field(ge=1, le=100, description="Of what is left, rounded down.")]
+    cap: NotRequired[Annotated[Credits, Field(description="Credits that all rolled-over grants may hold together.")]]
+    times: Annotated[int, Field(ge=1, le=12, description="How often it may still roll over.")]
+    expiresIn: Annotated[int | Literal["nextPeriod"], Field(description="Seconds that the new grant lasts.")]
+
+
 class Receipt(TypedDict):
     """What an operation did. The same idempotency key gets the same receipt again."""
 
@@ -64,6 +80,17 @@ class Receipt(TypedDict):
     creditsHeld: Credits
     seq: Seq
     timestamp: Time
+    lots: NotRequired[
+        Annotated[list[LotShare], Field(description="Where grants that end or have a priority took part.")]
+    ]
+    expiresAt: NotRequired[Annotated[Time, Field(description="When the grant or the hold ends.")]]
+    leaseUntil: NotRequired[Annotated[Time, Field(description="When the hold lapses unless it is heard of.")]]
+    holdId: NotRequired[str]
+    holdRemaining: NotRequired[Annotated[Credits, Field(description="What an open hold still holds.")]]
+    creditsOver: NotRequired[Annotated[Credits, Field(description="Of `credits`, what was beyond the hold.")]]
+    creditsUncollected: NotRequired[
+        Annotated[Credits, Field(description="What was asked for and not available, with `overage: cap`.")]
+    ]
 
 
 class Result(TypedDict):
@@ -81,6 +108,13 @@ class Results(TypedDict):
     results: list[Result]
 
 
+class Expiring(TypedDict):
+    """Credits that end at a moment."""
+
+    credits: Credits
+    expiresAt: Time
+
+
 class Balance(TypedDict):
     """Where a user stands, or stood."""
 
@@ -91,6 +125,78 @@ class Balance(TypedDict):
     seq: Annotated[Seq, Field(description="The last entry's; 0 before the first.")]
     updatedAt: Time | None
     lastSyncedAt: Time | None
+    creditsExpiring: NotRequired[
+        Annotated[list[Expiring], Field(description="The next three moments at which credits end.")]
+    ]
+    pendingEntries: NotRequired[
+        Annotated[int, Field(ge=1, description="Entries that are due and not booked yet; what is shown includes them.")]
+    ]
+
+
+class OpenGrant(TypedDict):
+    """A grant that ends or has a priority of its own, and what is left of it."""
+
+    entryId: str
+    source: str | None
+    credits: Annotated[Credits, Field(description="As granted.")]
+    remaining: Annotated[Credits, Field(description="That can be spent.")]
+    held: Annotated[Credits, Field(description="Pinned by open holds.")]
+    priority: Annotated[int, Field(ge=0, le=100, description="Lower burns first.")]
+    expiresAt: Time | None
+    rollover: Rollover | None
+
+
+class Base(TypedDict):
+    """Credits that never expire and have the default priority."""
+
+    remaining: Credits
+    held: Credits
+
+
+class Grants(TypedDict):
+    """A user's open grants in the order in which they burn, and the rest of the balance."""
+
+    items: list[OpenGrant]
+    base: Annotated[Base, Field(description="Burns after grants of priority 50 and below, before those above.")]
+
+
+HoldState = Literal["open", "captured", "voided", "lapsed"]
+OnLapse = Literal["release", "capture_used", "capture_all"]
+
+
+class Hold(TypedDict):
+    """Credits set aside for work whose cost is not known yet."""
+
+    holdId: str
+    userId: str
+    state: HoldState
+    operationType: str | None
+    reference: str | None
+    onLapse: OnLapse
+    creditsReserved: Annotated[Credits, Field(description="All that was ever held for it.")]
+    creditsHeld: Annotated[Credits, Field(description="What it holds now.")]
+    creditsCaptured: Credits
+    expiresAt: Annotated[Time, Field(description="Its hard end.")]
+    leaseUntil: Time | None
+    createdAt: Time
+    closedAt: Time | None
+    closedBy: Annotated[str | None, Field(description="The entry that closed it.")]
+
+
+class Holds(TypedDict):
+    """A user's open holds, oldest first."""
+
+    items: list[Hold]
+
+
+class Heartbeat(TypedDict):
+    """A hold after it was heard of."""
+
+    holdId: str
+    leaseUntil: Time | None
+    expiresAt: Time
+    creditsHeld: Credits
+    creditsAvailable: Annotated[Credits, Field(description="What an extend could still take.")]
 
 
 class Usage(TypedDict):
@@ -116,7 +222,14 @@ class Entry(TypedDict):
     credits: Annotated[SignedCredits, Field(description="The change of the balance.")]
     balanceAfter: Credits
     heldAfter: Credits
-    relatedEntryId: Annotated[str | None, Field(description="The entry that this one refunds.")]
+    heldChange: NotRequired[Annotated[SignedCredits, Field(description="The change of what is held.")]]
+    lots: NotRequired[list[LotShare]]
+    expiresAt: NotRequired[
+        Annotated[Time, Field(description="When a grant or hold ends; of an expiry, when it took effect.")]
+    ]
+    relatedEntryId: Annotated[
+        str | None, Field(description="The entry that this one refunds, captures, voids or lets expire.")
+    ]
     source: Annotated[str | None, Field(description="Where granted credits came from.")]
     idempotencyKey: str
     keyId: Annotated[str, Field(description="The API key that asked, or the part of the daemon that acted.")]
@@ -140,6 +253,12 @@ class EntryInFull(Entry):
     fingerprint: Fingerprint
     previousHash: Digest
     refunds: list[EntryRefund]
+
+
+class HoldInFull(Hold):
+    """A hold with its entries."""
+
+    entries: list[Entry]
 
 
 class Proof(TypedDict):

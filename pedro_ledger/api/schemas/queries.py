@@ -137,6 +137,14 @@ class UsageQuery(SpanQuery):
     cursor: TimedCursor | None = None
 
 
+class HoldsQuery(Query):
+    """Open holds of a user."""
+
+    reference: Annotated[
+        str | None, Field(max_length=255, description="Only the open hold that has this reference.")
+    ] = None
+
+
 class StatementQuery(SpanQuery):
     """Entries, by seq."""
 

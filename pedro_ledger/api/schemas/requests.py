@@ -20,6 +20,25 @@ Name = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 Email = Annotated[str, Field(min_length=3, max_length=320, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
 
 
+Priority = Annotated[int, Field(ge=0, le=100, description="Lower burns first; 50 unless told, 40 for a bonus.")]
+Seconds = Annotated[int, Field(ge=1, le=10 * 366 * 86_400, description="Seconds from now.")]
+HoldSeconds = Annotated[int, Field(ge=5, le=86_400, description="Seconds from now, at most a day in all.")]
+Reason = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$", description="Why; statements show it.")
+]
+Moment = Annotated[
+    str,
+    Field(
+        max_length=40,
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)$",
+        description="RFC 3339, with a zone.",
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+Label = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Behalf = Annotated[Label, Field(description="For whom of the user's team it is.")]
+
+
 class Body(BaseModel):
     """What every body has in common."""
 
@@ -32,6 +51,7 @@ class DeductBody(Body):
     operationType: OperationTypeName
     credits: Credits | None = None
     details: Details | None = None
+    onBehalfOf: Behalf | None = None
 
 
 class RefundBody(Body):
@@ -44,14 +64,89 @@ class RefundBody(Body):
     operationType: OperationTypeName | None = None
     credits: Credits | None = None
     details: Details | None = None
+    reason: Reason | None = None
+
+
+class RolloverBody(Body):
+    """What becomes of credits that are left when the grant ends."""
+
+    percent: Annotated[int, Field(ge=1, le=100, description="Of what is left, rounded down.")]
+    cap: Annotated[Credits, Field(description="Credits that all rolled-over grants may hold together.")] | None = None
+    times: Annotated[int, Field(ge=1, le=12, description="How often what is left may roll over.")] = 1
+    expiresIn: Annotated[Seconds, Field(description="Seconds that the new grant lasts.")]
 
 
 class GrantBody(Body):
-    """Bring in credits."""
+    """Bring in credits, for good or until a moment."""
 
     credits: Credits
-    source: Literal["signup", "plan", "topup", "promo", "adjustment"]
+    source: Literal["signup", "plan", "topup", "promo", "bonus", "adjustment"]
     details: Details | None = None
+    expiresAt: Moment | None = None
+    expiresIn: Seconds | None = None
+    priority: Priority | None = None
+    rollover: RolloverBody | None = None
+    reason: Reason | None = None
+
+
+class AdjustmentBody(Body):
+    """Correct a balance by hand; what is not available cannot be taken."""
+
+    credits: Annotated[
+        int, Field(ge=-CREDITS_MAX, le=CREDITS_MAX, description="Whole credits; negative takes them back.")
+    ]
+    reason: Reason
+    details: Details | None = None
+
+
+class HoldBody(Body):
+    """Set credits aside for work whose cost is not known yet."""
+
+    operationType: OperationTypeName
+    credits: Credits
+    creditsMin: Annotated[Credits, Field(description="Hold what is available from so many on.")] | None = None
+    expiresIn: HoldSeconds = 300
+    lease: (
+        Annotated[int, Field(ge=5, le=600, description="Seconds after which it lapses unless it is heard of.")] | None
+    ) = None
+    onLapse: Literal["release", "capture_used", "capture_all"] = "release"
+    reference: Annotated[Label, Field(description="The caller's name for the work; one open hold has it.")] | None = (
+        None
+    )
+    onBehalfOf: Behalf | None = None
+    details: Details | None = None
+
+
+class CaptureBody(Body):
+    """Charge what the work took; `credits: 0` when final gives everything back."""
+
+    credits: Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Whole credits.")]
+    final: bool = True
+    overage: Literal["refuse", "allow", "cap"] = "refuse"
+    details: Details | None = None
+
+
+class ExtendBody(Body):
+    """Hold more credits, or for longer, or both."""
+
+    credits: Credits | None = None
+    expiresIn: HoldSeconds | None = None
+    details: Details | None = None
+
+
+class VoidBody(Body):
+    """Give back everything that is still held."""
+
+    details: Details | None = None
+
+
+class HeartbeatBody(Body):
+    """The work goes on."""
+
+    used: (
+        Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Credits used so far, for `onLapse: capture_used`.")]
+        | None
+    ) = None
 
 
 class BatchBody(Body):
@@ -95,6 +190,38 @@ class BatchGrant(GrantBody):
 
     type: Literal["grant"]
     user: UserRef
+    idempotencyKey: IdempotencyKey
+
+
+class BatchHold(HoldBody):
+    """A hold in a batch."""
+
+    type: Literal["hold"]
+    user: UserRef
+    idempotencyKey: IdempotencyKey
+
+
+class BatchCapture(CaptureBody):
+    """A capture in a batch."""
+
+    type: Literal["capture"]
+    holdId: EntryId
+    idempotencyKey: IdempotencyKey
+
+
+class BatchExtend(ExtendBody):
+    """An extend in a batch."""
+
+    type: Literal["extend"]
+    holdId: EntryId
+    idempotencyKey: IdempotencyKey
+
+
+class BatchVoid(VoidBody):
+    """A void in a batch."""
+
+    type: Literal["void"]
+    holdId: EntryId
     idempotencyKey: IdempotencyKey
 
 

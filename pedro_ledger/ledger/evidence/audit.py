@@ -3,9 +3,11 @@
 from hashlib import sha256
 from typing import NamedTuple
 
-from pedro_ledger.ledger.chain import GENESIS, entry_hash
+from pedro_ledger.ledger.chain import GENESIS, VERSION, entry_hash
 from pedro_ledger.ledger.entries import Entry
+from pedro_ledger.ledger.evidence.recompute import Recomputation, without_heartbeats
 from pedro_ledger.ledger.ids import account_tag, entry_id
+from pedro_ledger.ledger.open_items import Open
 
 
 class Finding(NamedTuple):
@@ -25,12 +27,14 @@ class AccountSnapshot(NamedTuple):
     held: int
     head: bytes
     shown: int | None
+    open: Open | None = None
+    """Open lots and holds, as the account row keeps them."""
 
 
 class UserAudit:
     """Follows one user's entries in order of seq. Only the first problem counts: what follows a break proves nothing."""
 
-    __slots__ = ("held", "posted", "previous", "problem", "seq", "tag", "user_id")
+    __slots__ = ("held", "posted", "previous", "problem", "recomputation", "seq", "tag", "user_id")
 
     def __init__(self, user_id: str) -> None:
         self.user_id = user_id
@@ -38,6 +42,8 @@ class UserAudit:
         self.seq = self.posted = self.held = 0
         self.previous = GENESIS
         self.problem: Finding | None = None
+        self.recomputation: Recomputation | None = None
+        """Begun with the first entry that is not plain."""
 
     def follow(self, entry: Entry) -> None:
         """Take in the next entry."""
@@ -56,7 +62,17 @@ class UserAudit:
             self._found(entry.seq, f"id {entry.id} does not name this place and time")
         elif entry.hash != entry_hash(self.previous, self.user_id, entry):
             self._found(entry.seq, "the hash does not follow from the entry before and from what the entry says")
+        elif (wrong := self._recompute(entry)) is not None:
+            self._found(entry.seq, wrong)
         self.seq, self.posted, self.held, self.previous = entry.seq, entry.balance_after, entry.held_after, entry.hash
+
+    def _recompute(self, entry: Entry) -> str | None:
+        if self.recomputation is None:
+            is_plain = entry.effects is None and entry.expires_at_ms is None and entry.priority is None
+            if is_plain and entry.held_after == 0:
+                return None
+            self.recomputation = Recomputation(self.user_id, self.seq, self.posted)
+        return self.recomputation.follow(entry)
 
     def close(self, snapshot: AccountSnapshot | None) -> Finding | None:
         """Compare with the account; the first problem of the user, or None."""
@@ -69,6 +85,10 @@ class UserAudit:
                 self._found(self.seq, "the account's head is not the hash of its last entry")
             elif (snapshot.posted, snapshot.held) != (self.posted, self.held):
                 self._found(self.seq, f"the account has {snapshot.posted} credits, its entries make {self.posted}")
+            elif without_heartbeats(snapshot.open) != without_heartbeats(
+                None if self.recomputation is None else self.recomputation.open
+            ):
+                self._found(self.seq, "the account's open lots and holds are not what its entries lead to")
             elif snapshot.shown != snapshot.posted:
                 self._found(None, f"the app is shown {snapshot.shown} credits of {snapshot.posted}")
         return self.problem
@@ -93,9 +113,13 @@ class FastUserAudit:
         """Take in the next entry; `form` is its canonical form with \\x01 in place of NUL. Texts that have \\x01 never look well."""
         fields = form.split("\x01")
         if (
-            seq != self.seq + 1
+            fields[0] != VERSION  # what is not plain is recomputed: effects, and grants that end or have a priority
+            or fields[11]
+            or fields[12]
+            or seq != self.seq + 1
             or balance_after != self.posted + credits
-            or not 0 <= held_after <= balance_after
+            or held_after
+            or balance_after < 0
             or fields[3] != entry_id(int(fields[-1]), self.tag, seq)
             or sha256(self.previous + sha256("\0".join(fields).encode()).digest()).digest() != hash_
         ):
@@ -107,5 +131,5 @@ class FastUserAudit:
         return (
             self.ok
             and snapshot is not None
-            and snapshot == (self.user_id, self.seq, self.posted, self.held, self.previous, self.posted)
+            and snapshot == AccountSnapshot(self.user_id, self.seq, self.posted, self.held, self.previous, self.posted)
         )

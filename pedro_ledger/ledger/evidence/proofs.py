@@ -4,6 +4,9 @@ The entry's hash follows from `previousHash` and what the entry says (see `chain
 form of each entry that came later, up to the account's head in the checkpoint: they lead from the entry's hash to that head
 and tell nothing of what those entries say. The head makes the account's leaf, `path` leads from the leaf, number `index`
 from 0 of `accounts`, to the checkpoint's root (see `merkle`), and the root is signed (see `checkpoints`).
+
+The proof of an entry that has effects has the format `pedro-proof-2`, and `effects` among the entry's fields: the text as it is
+hashed. Every other proof is `pedro-proof-1`.
 """
 
 from collections.abc import Sequence
@@ -27,6 +30,7 @@ from pedro_ledger.ledger.evidence.strict_json import (
 )  # fmt: skip
 
 FORMAT = "pedro-proof-1"
+FORMAT_WITH_EFFECTS = "pedro-proof-2"
 _FIELDS = ("format", "entry", "previousHash", "after", "account", "index", "path", "checkpoint")
 _ENTRY_FIELDS = (
     "userId", "seq", "id", "type", "operationType", "credits", "balanceAfter", "heldAfter", "relatedSeq", "source", "expiresAtMs",
@@ -59,11 +63,14 @@ class Proof(NamedTuple):
 
     def json(self) -> dict[str, Any]:
         """The proof as it is handed out."""
-        *fields, _ = self.entry
+        *fields, _, effects = self.entry
         said = [each.hex() if isinstance(each, bytes) else each for each in (self.user_id, *fields)]
+        entry = dict(zip(_ENTRY_FIELDS, said, strict=True))
+        if effects is not None:
+            entry["effects"] = effects
         return {
-            "format": FORMAT,
-            "entry": dict(zip(_ENTRY_FIELDS, said, strict=True)),
+            "format": FORMAT if effects is None else FORMAT_WITH_EFFECTS,
+            "entry": entry,
             "previousHash": self.previous.hex(),
             "after": [each.hex() for each in self.after],
             "account": {"posted": self.posted, "held": self.held},
@@ -81,9 +88,10 @@ def chain_on(previous: bytes, form_digest: bytes) -> bytes:
 def parse_proof(document: bytes | str) -> Proof:
     """A proof as it was handed out. Raises `EvidenceError`; whether it proves anything, `check` tells."""
     fields = require_fields(read_object(document), _FIELDS, "the proof")
-    if fields["format"] != FORMAT:
-        raise EvidenceError(f"the proof's format is not {FORMAT}")
-    said = require_fields(fields["entry"], _ENTRY_FIELDS, "entry")
+    if fields["format"] not in {FORMAT, FORMAT_WITH_EFFECTS}:
+        raise EvidenceError(f"the proof's format is not {FORMAT} or {FORMAT_WITH_EFFECTS}")
+    has_effects = fields["format"] == FORMAT_WITH_EFFECTS
+    said = require_fields(fields["entry"], (*_ENTRY_FIELDS, "effects") if has_effects else _ENTRY_FIELDS, "entry")
     account = require_fields(fields["account"], ("posted", "held"), "account")
     previous = digest(fields["previousHash"], "previousHash")
     entry = Entry(
@@ -105,6 +113,7 @@ def parse_proof(document: bytes | str) -> Proof:
         maybe(text, said["details"], "details"),
         integer(said["atMs"], "atMs"),
         b"",
+        text(said["effects"], "effects") if has_effects else None,
     )
     user_id = text(said["userId"], "userId")
     return Proof(

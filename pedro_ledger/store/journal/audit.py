@@ -4,8 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+import asyncpg
+import orjson
+
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.evidence.audit import AccountSnapshot, FastUserAudit, Finding, UserAudit
+from pedro_ledger.ledger.open_items import parse
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.sessions import JOB
@@ -73,7 +77,7 @@ async def audit_share(database: Database, share: Share) -> ShareReport:
     """Check every user of a share."""
     async with in_snapshot(database, share.snapshot) as connection:
         rows = await connection.fetch(_SQL["list_accounts"], share.after, share.upto)
-        snapshots = {row["user_id"]: AccountSnapshot(*row) for row in rows}
+        snapshots = {row["user_id"]: _snapshot_of(row) for row in rows}
         users = len(snapshots)
         entries, suspects = await _glance(connection, share, snapshots)
         problems = [await _examine(connection, user_id, snapshot) for user_id, snapshot in suspects.items()]
@@ -82,6 +86,11 @@ async def audit_share(database: Database, share: Share) -> ShareReport:
             what = INVENTED_USAGE if row["is_invented"] else OTHER_USAGE
             found.append(Finding(row["user_id"], row["seq"], what))
         return ShareReport(users, entries, sorted(found, key=lambda each: (each.user_id, each.seq is None, each.seq)))
+
+
+def _snapshot_of(row: asyncpg.Record) -> AccountSnapshot:
+    user_id, seq, posted, held, head, shown, open_items = row
+    return AccountSnapshot(user_id, seq, posted, held, head, shown, parse(orjson.loads(open_items)))
 
 
 async def _glance(

@@ -10,6 +10,7 @@ import orjson
 from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
+from pedro_ledger.ledger.open_items import NEVER, render
 from pedro_ledger.ledger.units import APPLIED, Outcome, Refused, Replayed, Stale, Stored, Unit
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.failures import CONNECTION_FAILURES, commit_failure
@@ -137,22 +138,34 @@ def batch_arguments(units: Sequence[AnyUnit]) -> list[Any]:
     assert all(unit.at_ms == units[0].at_ms for unit in units), "a batch is decided at one moment"
     entries: list[tuple[Any, ...]] = []
     refusals: list[tuple[Any, ...]] = []
+    opened: list[tuple[Any, ...]] = []
     heads = []
     for no, unit in enumerate(units, 1):
         after = unit.after
         heads.append(
             (after.user_id, unit.before.revision, after.revision, after.seq, after.posted, after.held, after.head)
         )
+        if after.open is not unit.before.open or unit.is_due_exact:
+            due_ms = None if after.due_ms == NEVER else after.due_ms
+            opened.append((no, render(after.open), due_ms, unit.is_due_exact))
+        entries += [(no, *entry) for entry in unit.booked]
         for _, decided in unit.decided:
             if isinstance(decided, Entry):
                 entries.append((no, *decided))
-            else:
+            elif isinstance(decided, Refused) and decided.key:
                 refusals.append(_refusal_row(no, decided))
+    extras = [
+        (number, entry[_EXPIRES], entry[_PRIORITY], entry[_EFFECTS])
+        for number, entry in enumerate(entries, 1)
+        if entry[_EFFECTS] is not None or entry[_EXPIRES] is not None or entry[_PRIORITY] is not None
+    ]
     return [
         *_columns(heads, _UNIT_COLUMNS),
         *_columns(entries, _ENTRY_COLUMNS),
         *_columns(refusals, _REFUSAL_COLUMNS),
         EPOCH + timedelta(milliseconds=units[0].at_ms if units else 0),
+        *_columns(extras, _EXTRA_COLUMNS),
+        *_columns(opened, _OPENED_COLUMNS),
     ]
 
 
@@ -181,8 +194,11 @@ _REFUSAL_COLUMNS: tuple[_Encoder, ...] = (_numbers, _texts, b"".join, _texts, _t
 _ENTRY_COLUMNS: tuple[_Encoder | None, ...] = (
     _numbers,  # the unit's number, then the fields of an entry in their order; None is not sent
     _numbers, _texts, _texts, _texts, _numbers, _numbers, _numbers, _numbers, _texts, None, None, _texts, b"".join, _texts,
-    _texts, _texts, None, b"".join,
+    _texts, _texts, None, b"".join, None,
 )  # fmt: skip
+_EXTRA_COLUMNS: tuple[_Encoder, ...] = (_numbers, _numbers, _numbers, _texts)
+_OPENED_COLUMNS: tuple[_Encoder, ...] = (_numbers, _texts, _numbers, _numbers)
+_EXPIRES, _PRIORITY, _EFFECTS = (1 + Entry._fields.index(name) for name in ("expires_at_ms", "priority", "effects"))
 
 
 def _columns(rows: list[tuple[Any, ...]], encoders: Sequence[_Encoder | None]) -> list[str | bytes]:

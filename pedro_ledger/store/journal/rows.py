@@ -6,6 +6,7 @@ from typing import Any
 from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import REMEMBERED
+from pedro_ledger.ledger.open_items import parse
 from pedro_ledger.ledger.units import Stored
 
 Row = dict[str, Any]
@@ -22,6 +23,7 @@ def account_of(row: Row) -> Account:
         row["posted"],
         row["held"],
         _bytes(row["head"]),
+        parse(row["open_items"]),
     )
 
 
@@ -46,6 +48,7 @@ def entry_of(row: Row) -> Entry:
         row["details"],
         _ms(row["created_at"]),
         _bytes(row["hash"]),
+        row["effects"],
     )
 
 

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import asyncpg
 import orjson
 
+from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.errors import BalanceNotKnown
 from pedro_ledger.ledger.ids import SEQ_MAX, account_tag, parse_entry_id
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.replica import Reader
 from pedro_ledger.store.journal.accounts import CLERK_PREFIX
-from pedro_ledger.store.journal.rows import Row
+from pedro_ledger.store.journal.rows import Row, account_of
 
 _SQL = SqlFiles("journal")
 
@@ -29,6 +30,8 @@ class BalanceRow(NamedTuple):
     """When the balance last changed; None before its first entry."""
     last_synced_at: datetime | None
     """When what the app sees was last brought in step; None where the app has no balance."""
+    account: Account | None = None
+    """Where lots or holds are open; None for a plain account."""
 
 
 class StatementRow(NamedTuple):
@@ -60,7 +63,11 @@ class EntryReader:
         clerk_id = ref.removeprefix(CLERK_PREFIX) if ref.startswith(CLERK_PREFIX) else None
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(_SQL["read_balance"], ref if clerk_id is None else None, clerk_id)
-        return BalanceRow(*row) if row is not None else None
+        if row is None:
+            return None
+        account = None if row["open_account"] is None else account_of(orjson.loads(row["open_account"]))
+        user_id, posted, held, seq, updated_at, last_synced_at, _ = row
+        return BalanceRow(user_id, posted, held, seq, updated_at, last_synced_at, account)
 
     async def balance_at(self, ref: str, moment: datetime) -> BalanceRow | None:
         """A user's balance as it was at `moment`; None where `ref` is nobody. Raises `BalanceNotKnown` for what the ledger never saw."""

@@ -2,7 +2,8 @@
 -- Each parameter is a column: texts joined by U+0001 with U+0002 for null, numbers as an array's literal, hashes end to end.
 WITH write_guard AS MATERIALIZED (
     -- The guards let a change pass only in a transaction that carries this setting; it ends with the transaction.
-    SELECT set_config('pedro_ledger.writer', 'on', true) AS writer
+    -- A version that knows nothing of lots and holds does not say which books it keeps, and cannot touch accounts that have some.
+    SELECT set_config('pedro_ledger.writer', 'on', true) || set_config('pedro_ledger.books', '2', true) AS writer
 ),
 locked AS MATERIALIZED (
     -- In one order, whatever the batch's own order is: two replicas can wait for each other, but never in a circle.
@@ -37,6 +38,16 @@ new_refusal AS MATERIALIZED (
                 string_to_array($28, E'\x01', E'\x02'), ($29::text)::boolean[])
         WITH ORDINALITY AS r (unit_no, idempotency_key, code, facts, is_remembered, no)
 ),
+extra AS MATERIALIZED (
+    -- What only some entries have, by the entry's number.
+    SELECT x.* FROM unnest(($31::text)::bigint[], ($32::text)::bigint[], ($33::text)::smallint[], string_to_array($34, E'\x01', E'\x02'))
+        AS x (entry_no, expires_at_ms, priority, effects)
+),
+opened AS MATERIALIZED (
+    -- Open lots and holds of those units that changed them.
+    SELECT o.* FROM unnest(($35::text)::bigint[], string_to_array($36, E'\x01', E'\x02'), ($37::text)::bigint[], ($38::text)::boolean[])
+        AS o (unit_no, open_items, due_ms, is_exact)
+),
 asked_key AS (
     SELECT unit_no, idempotency_key FROM new_entry UNION ALL SELECT unit_no, idempotency_key FROM new_refusal
 ),
@@ -62,8 +73,13 @@ fit AS MATERIALIZED (
 ),
 moved_account AS (
     UPDATE pedro_ledger.account
-    SET revision = fit.revision, seq = fit.seq, posted = fit.posted, held = fit.held, head = fit.head, updated_at = $30
-    FROM fit
+    SET revision = fit.revision, seq = fit.seq, posted = fit.posted, held = fit.held, head = fit.head, updated_at = $30,
+        open_items = CASE WHEN opened.unit_no IS NULL THEN account.open_items ELSE opened.open_items::jsonb END,
+        -- It may be early, never late: closing a hold and heartbeats leave it, so that they need no new index entry.
+        due_at = CASE WHEN opened.unit_no IS NULL THEN account.due_at
+                      WHEN opened.is_exact THEN to_timestamp(opened.due_ms / 1000.0)
+                      ELSE LEAST(account.due_at, to_timestamp(opened.due_ms / 1000.0)) END
+    FROM fit LEFT JOIN opened ON opened.unit_no = fit.no
     WHERE account.user_id = fit.user_id AND fit.revision > fit.on_revision
     RETURNING 1
 ),
@@ -76,18 +92,22 @@ moved_balance AS (
 ),
 written_entry AS (
     INSERT INTO pedro_ledger.entry (user_id, seq, id, kind, operation_type, credits, balance_after, held_after, related_seq,
-        source, idempotency_key, fingerprint, actor, price, details, hash, created_at)
+        source, idempotency_key, fingerprint, actor, price, details, hash, created_at, expires_at, priority, effects)
     SELECT fit.user_id, e.seq, e.id, e.kind, e.operation_type, e.credits, e.balance_after, e.held_after, e.related_seq,
-        e.source, e.idempotency_key, e.fingerprint, e.actor, e.price, e.details, e.hash, $30
-    FROM new_entry AS e JOIN fit ON fit.no = e.unit_no
+        e.source, e.idempotency_key, e.fingerprint, e.actor, e.price, e.details, e.hash, $30,
+        to_timestamp(extra.expires_at_ms / 1000.0), extra.priority, extra.effects
+    FROM new_entry AS e JOIN fit ON fit.no = e.unit_no LEFT JOIN extra ON extra.entry_no = e.no
     RETURNING 1
 ),
 written_usage AS (
     INSERT INTO public."UsageHistory" ("id", "userId", "creditBalanceId", "operationType", "creditsUsed", "details", "timestamp")
-    SELECT e.id, fit.user_id, fit.balance_id, e.operation_type::public."OperationType", -e.credits, e.details::jsonb,
+    SELECT e.id, fit.user_id, fit.balance_id, e.operation_type::public."OperationType", -e.credits,
+        CASE WHEN e.kind = 'capture' AND e.details IS NULL THEN (
+            SELECT hold.details::jsonb FROM pedro_ledger.entry AS hold WHERE hold.user_id = fit.user_id AND hold.seq = e.related_seq
+        ) ELSE e.details::jsonb END,
         $30 AT TIME ZONE 'UTC'
     FROM new_entry AS e JOIN fit ON fit.no = e.unit_no
-    WHERE e.kind IN ('deduct', 'refund', 'capture')
+    WHERE e.kind IN ('deduct', 'refund') OR (e.kind = 'capture' AND e.credits <> 0)
     RETURNING 1
 ),
 written_refusal AS (
@@ -104,7 +124,7 @@ FROM (
         (SELECT count(*) FROM moved_balance) = (SELECT count(*) FROM fit WHERE fit.appends)
             AND (SELECT count(*) FROM moved_account) = (SELECT count(*) FROM fit WHERE fit.revision > fit.on_revision)
             AND ((SELECT count(*) FROM written_entry), (SELECT count(*) FROM written_usage)) = (
-                SELECT count(*), count(*) FILTER (WHERE e.kind IN ('deduct', 'refund', 'capture'))
+                SELECT count(*), count(*) FILTER (WHERE e.kind IN ('deduct', 'refund') OR (e.kind = 'capture' AND e.credits <> 0))
                 FROM new_entry AS e WHERE e.unit_no IN (SELECT fit.no FROM fit)),
         'a balance, an account or a row of the batch is missing') AS is_whole
 ) AS checked

@@ -2,9 +2,13 @@
 -- A row counts if it is newer than its user's ledger.
 SELECT DISTINCT ON (is_invented) coalesce(entry.user_id, usage.user_id) AS user_id, entry.seq, entry.id IS NULL AS is_invented
 FROM (
-    SELECT id, user_id, seq, operation_type, -credits AS used, (created_at AT TIME ZONE 'UTC')::timestamp(3) AS at, details
+    SELECT id, user_id, seq, operation_type, -credits AS used, (created_at AT TIME ZONE 'UTC')::timestamp(3) AS at,
+        CASE WHEN kind = 'capture' AND details IS NULL THEN (
+            SELECT hold.details FROM pedro_ledger.entry AS hold WHERE hold.user_id = entry.user_id AND hold.seq = entry.related_seq
+        ) ELSE details END AS details
     FROM pedro_ledger.entry
-    WHERE ($1::text IS NULL OR user_id > $1) AND ($2::text IS NULL OR user_id <= $2) AND kind IN ('deduct', 'refund', 'capture')
+    WHERE ($1::text IS NULL OR user_id > $1) AND ($2::text IS NULL OR user_id <= $2)
+        AND (kind IN ('deduct', 'refund') OR (kind = 'capture' AND credits <> 0))
 ) AS entry
 FULL JOIN (
     SELECT "id" AS id, "userId" AS user_id, "operationType"::text AS operation_type, "creditsUsed" AS used, "timestamp" AS at,

@@ -56,6 +56,24 @@ async def test_every_entry_is_proven_once_it_is_sealed(api: Api, sealer: Sealer,
     assert parse_proof(await proof_of(api, sealed[0]["id"])).checkpoint.number == 1
 
 
+async def test_entries_about_lots_and_holds_are_proven_with_what_they_did(
+    api: Api, sealer: Sealer, signer: Signer
+) -> None:
+    user = await api.user(100)
+    await api.grant(user, 10, expiresIn=3600)
+    hold = (await api.hold(user, 30, reference="ü")).json["entryId"]
+    await api.capture(hold, 20)
+    checkpoint = await sealer.seal()
+    assert checkpoint is not None
+    formats = []
+    for entry in await api.statement(user):
+        proof = await proof_of(api, entry["id"])
+        check(parse_proof(proof), is_signed, signer.public_key)
+        assert root_that_is_signed(proof, signer.public_key) == checkpoint.root
+        formats.append(json.loads(proof)["format"])
+    assert formats == ["pedro-proof-1", "pedro-proof-1", "pedro-proof-2", "pedro-proof-2"]
+
+
 async def test_what_is_not_there_has_no_proof(api: Api) -> None:
     user = await api.user(100)
     entry = (await api.statement(user))[0]["id"]

@@ -34,6 +34,8 @@ class World(NamedTuple):
     plan: str
     feature: str
     file: str
+    hold: str
+    """Open, with a lease and a reference."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,10 @@ async def furnished(api: Api, url: str, folder: Path) -> World:
     user = made.json["id"]
     spent = await api.deduct(user, 7, details={"text": "ü"})
     assert (await api.refund(user, entryId=spent.json["entryId"], credits=3)).status == 201
+    rule = {"percent": 50, "cap": 5, "times": 2, "expiresIn": 60}
+    assert (await api.grant(user, 10, expiresIn=3600, rollover=rule)).status == 201
+    hold = await api.hold(user, 20, lease=60, reference="chat", onBehalfOf="ben")
+    assert (await api.capture(hold.json["entryId"], 3, final=False)).status == 201
     plan = (await api.post("/v1/plans", {"name": "Pro", "credits": 5, "features": {"AI_TEXT_CHAT": 2}})).json["id"]
     feature = (await api.post("/v1/features", {"workspaceId": "w", "name": "f", "tags": ["t"]})).json["id"]
     file, gone = [(await api.post("/v1/storage-objects", FILE | {"user": user})).json["id"] for _ in range(2)]
@@ -62,7 +68,7 @@ async def furnished(api: Api, url: str, folder: Path) -> World:
     await database.open()
     assert await Sealer(database, make_key(folder / "key.pem"), folder / "checkpoints.ndjson").seal() is not None
     await database.close()
-    return World(api, user, spent.json["entryId"], plan, feature, file)
+    return World(api, user, spent.json["entryId"], plan, feature, file, hold.json["entryId"])
 
 
 async def every_kind_at_once(world: World) -> Reply:
@@ -82,6 +88,13 @@ async def every_kind_at_once(world: World) -> Reply:
     return await world.api.post("/v1/operations", {"operations": lines})
 
 
+async def on_a_hold(world: World, what: str, **body: Any) -> Reply:
+    """A call about a hold of its own."""
+    hold = (await world.api.hold(world.user, 2, lease=60)).json["entryId"]
+    key = None if what == "heartbeat" else f"{what}-once"
+    return await world.api.post(f"/v1/holds/{hold}/{what}", body, key=key)
+
+
 async def get(world: World, path: str) -> Reply:
     """The first of a list, a page before others, or the thing itself."""
     return await world.api.get(path)
@@ -92,6 +105,12 @@ CALLS: dict[str, Call] = {
     "POST /v1/users/{user}/deduct": lambda on: on.api.deduct(on.user, 1),
     "POST /v1/users/{user}/refund": lambda on: on.api.refund(on.user, entryId=on.entry, credits=1),
     "POST /v1/users/{user}/grants": lambda on: on.api.grant(on.user, 1),
+    "POST /v1/users/{user}/adjustments": lambda on: on.api.adjust(on.user, 1, reason="sorry"),
+    "POST /v1/users/{user}/holds": lambda on: on.api.hold(on.user, 1, lease=60, reference="other"),
+    "POST /v1/holds/{hold}/capture": lambda on: on_a_hold(on, "capture", credits=3, overage="cap"),
+    "POST /v1/holds/{hold}/extend": lambda on: on_a_hold(on, "extend", credits=1, expiresIn=60),
+    "POST /v1/holds/{hold}/void": lambda on: on_a_hold(on, "void"),
+    "POST /v1/holds/{hold}/heartbeat": lambda on: on_a_hold(on, "heartbeat", used=1),
     "POST /v1/operations": every_kind_at_once,
     "POST /v1/users": lambda on: on.api.post("/v1/users", {"clerkId": "ben"}),
     "PATCH /v1/users/{user}": lambda on: on.api.call("PATCH", f"/v1/users/{on.user}", {"name": "Ana B"}),
@@ -120,7 +139,7 @@ CALLS: dict[str, Call] = {
 def call_of(route: Route[Any]) -> Call:
     def call(on: World) -> Awaitable[Reply]:
         path = route.path
-        for name in ("user", "entry", "plan", "feature"):
+        for name in ("user", "entry", "plan", "feature", "hold"):
             path = path.replace(f"{{{name}}}", getattr(on, name))
         assert "{" not in path, "say in CALLS how this route is called"
         return on.api.call(route.method, path)

@@ -24,7 +24,7 @@ async def test_a_key_is_not_looked_for_in_all_that_its_user_did(database: Databa
         await connection.close()
     plan = "\n".join(row[0] for row in rows)
     for table in ("entry", "refusal"):
-        reads = re.findall(rf"Scan (?:using (\w+) )?on {table}\b.*\n\s+(.*)", plan)
+        reads = re.findall(rf"Scan (?:using (\w+) )?on {table}  \(.*\n\s+(.*)", plan)
         assert len(reads) == 1, plan
         index, condition = reads[0]
         assert index == {"entry": "entry_key_once", "refusal": "refusal_pkey"}[table], plan
