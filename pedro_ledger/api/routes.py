@@ -188,7 +188,7 @@ _TABLE = (
     Route("GET", _EVENTS, subscription_events.list_page, Scope.READ, query=SubscriptionEventsQuery,
           answer=Page[answers.SubscriptionEvent]),
     Route("POST", _EVENTS, subscription_events.create, Scope.WRITE, body=SubscriptionEventBody, answer=answers.SubscriptionEvent,
-          statuses=(201,)),
+          statuses=(201,), refusals=(409,)),
     Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, query=ReportQuery,
           answer=answers.Report, media=tuple(TYPES.values()), refusals=(404, 422)),
     Route("POST", "/v1/webhooks/clerk", webhooks.clerk, PUBLIC, answer=answers.WebhookTaken, refusals=_HOOK),

@@ -19,12 +19,15 @@ from pedro_ledger.ledger.errors import LedgerError, Refusal, Unavailable
 from pedro_ledger.ledger.operations import Grant, Recovery
 from pedro_ledger.store.billing.deliveries import DeliveryDesk, SetAside
 from pedro_ledger.store.billing.inbox import NOT_FINISHED, DeliveryResult, PendingDelivery, WebhookStore
-from pedro_ledger.store.billing.periods import Obstacle, Period, PlanPeriods, Step
+from pedro_ledger.store.billing.periods import Period, PlanPeriods, Step
+from pedro_ledger.store.billing.plans import EventPlans, Obstacle
 
 PAGE = 100
 AT_ONCE = 4
 """Deliveries that are applied at a time, and as many that a tick works on: one that waits for a lock does not hold up the rest, and the
 pool has connections left for others."""
+RECORD_PAGES = 20
+"""Of the events of before, in one tick."""
 STEPS_MAX = 4
 """Of one period in one go; more are left to the next tick."""
 T = TypeVar("T")
@@ -43,6 +46,7 @@ class Webhooks:
         store: WebhookStore,
         deliveries: DeliveryDesk,
         periods: PlanPeriods,
+        event_plans: EventPlans,
         engine: Engine,
         *,
         clerk_secrets: tuple[bytes, ...],
@@ -55,6 +59,7 @@ class Webhooks:
         self._store = store
         self.deliveries = deliveries
         self._periods = periods
+        self._event_plans = event_plans
         self._engine = engine
         self._clerk_secrets = clerk_secrets
         self._asaas_tokens = asaas_tokens
@@ -63,6 +68,7 @@ class Webhooks:
         self._on_count = on_count
         self._plans = plans
         self._plans_hastened: object = None
+        self._plans_settled: object = None
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._subjects: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -102,6 +108,20 @@ class Webhooks:
         await self._each(self._settle, await self._periods.claim(PAGE))
         await self._each(self._retry, await self._store.claim(PAGE))
         self._on_count(await self.deliveries.count())
+
+    async def tick_plans(self) -> None:
+        """Settle which plan events mean: anew where plans have changed, and those of before for a while.
+
+        Raises `Unavailable`.
+        """
+        plans = self._plans()
+        if plans != self._plans_settled and await self._event_plans.resolve():
+            self._plans_settled = plans
+        for _ in range(RECORD_PAGES):
+            recorded = await self._event_plans.record_some()
+            if recorded is None:
+                return
+            log.info("event_plans_recorded", events=recorded.events, ambiguous=recorded.ambiguous)
 
     async def _each(self, work: Callable[[T], Awaitable[object]], items: Sequence[T]) -> None:
         """Do something with each item, some at a time. One that fails is told, and stops no other."""

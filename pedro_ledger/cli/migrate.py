@@ -9,6 +9,7 @@ from pedro_ledger.cli.base import AsJson, Config, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.settings import Settings
+from pedro_ledger.store.billing.plans import EventPlans, Recorded
 from pedro_ledger.store.journal.adoption import Adopted, Adopter
 from pedro_ledger.store.schema.migrations import migrate, owner_session, preview
 from pedro_ledger.store.schema.roles import make_app_role
@@ -40,13 +41,18 @@ async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool, ap
         total = Adopted()
         async for adopted in Adopter(databases.direct).adopt_all():
             total += adopted
+        recorded = await _record_plans(databases.direct)
         made_role = None
         if app_role is not None:
             async with owner_session(databases.direct) as connection:
                 made_role = await make_app_role(connection, app_role)
     if as_json:
         applied = [{"name": step.migration.name, "adopted": step.adopted} for step in steps]
-        typer.echo(orjson.dumps({"applied": applied, "users": total._asdict(), "appRole": app_role}))
+        typer.echo(
+            orjson.dumps(
+                {"applied": applied, "users": total._asdict(), "eventPlans": recorded._asdict(), "appRole": app_role}
+            )
+        )
         return 0
     typer.echo(f"up to date; {total.users} users adopted with {total.credits} credits")
     if total.overdrawn_users:
@@ -54,11 +60,28 @@ async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool, ap
             f"{total.overdrawn_users} of them had been overdrawn by {total.overdrawn_credits} credits in all and start at 0; "
             "their opening entries say by how much"
         )
+    if recorded.events:
+        typer.echo(f"{recorded.events} subscription events know their plan by its id", nl=not recorded.ambiguous)
+    if recorded.ambiguous:
+        typer.echo(f"; {recorded.ambiguous} of them names two plans: pedro-ledger webhooks list")
     if app_role is not None:
         typer.echo(f"the role {app_role} may serve: name it in DATABASE_URL, and the owner in DIRECT_URL")
     if made_role:
         typer.echo(f"it is new and has no password yet: in psql, \\password {app_role}")
     return 0
+
+
+async def _record_plans(database: Database) -> Recorded:
+    """Settle which plans events of the version before mean. What is left after an interruption, the daemon does."""
+    total = Recorded(0, 0)
+    await database.open()
+    try:
+        plans = EventPlans(database)
+        while (recorded := await plans.record_some()) is not None:
+            total = Recorded(total.events + recorded.events, total.ambiguous + recorded.ambiguous)
+    finally:
+        await database.close()
+    return total
 
 
 async def _tell(database: Database, *, check: bool, as_json: bool) -> int:

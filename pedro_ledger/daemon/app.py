@@ -46,6 +46,7 @@ from pedro_ledger.store.app.users import UserStore
 from pedro_ledger.store.billing.deliveries import DeliveryDesk
 from pedro_ledger.store.billing.inbox import WebhookStore
 from pedro_ledger.store.billing.periods import PlanPeriods
+from pedro_ledger.store.billing.plans import EventPlans
 from pedro_ledger.store.journal.accounts import AccountReader
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.commit import BatchWriter
@@ -270,6 +271,7 @@ def make_webhooks(
         WebhookStore(database, signup_credits=settings.signup_credits),
         DeliveryDesk(database),
         PlanPeriods(database),
+        EventPlans(database),
         engine,
         clerk_secrets=secrets.clerk,
         asaas_tokens=secrets.asaas,

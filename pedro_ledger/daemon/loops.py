@@ -63,6 +63,7 @@ def make_loops(
         Looper("rollups", rollups.tick, settings.rollup_interval_s, metrics),
         Looper("partitions", partitions.tick, KEEP_PARTITIONS_EVERY_S, metrics, tick_timeout_s=PARTITIONS_TIMEOUT_S),
         Looper("webhooks", webhooks.tick, RETRY_WEBHOOKS_EVERY_S, metrics, tick_timeout_s=WEBHOOKS_TIMEOUT_S),
+        Looper("event_plans", webhooks.tick_plans, RETRY_WEBHOOKS_EVERY_S, metrics, tick_timeout_s=WEBHOOKS_TIMEOUT_S),
         Looper("webhook_purge", webhooks.tick_purge, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
     ]
     if databases.replica is not None:

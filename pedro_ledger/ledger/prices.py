@@ -28,7 +28,7 @@ class PriceBook(NamedTuple):
 
     settings: PriceList = PriceList("settings", _NOTHING)
     plans: Mapping[str, PriceList] = _NOTHING
-    """By each key that a plan is known by: its Clerk id, Asaas id, Clerk name, name and id."""
+    """By `Plan.id`; by other keys for accounts that the version before wrote, until their plan is settled."""
 
     def find(self, plan_key: str | None, operation_type: str) -> Price | None:
         """The price of `operation_type` for a user on plan `plan_key`; None where nobody has set one."""

@@ -59,6 +59,7 @@ TROUBLES = (
     table("rollups", "pedro_ledger.usage_pending"),
     table("partitions", 'public."UsageHistory"', at_start=True),
     table("webhooks", "pedro_ledger.webhook_delivery", at_start=True),
+    table("event_plans", "pedro_ledger.event_plan_progress"),
     table("webhook_purge", "pedro_ledger.webhook_delivery", at_start=True),
     table("checkpoints", "pedro_ledger.checkpoint"),
 )

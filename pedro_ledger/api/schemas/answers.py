@@ -323,7 +323,7 @@ class WebhookDelivery(TypedDict):
     """A delivery that could not be applied."""
 
     id: str
-    provider: Literal["clerk", "asaas"]
+    provider: Annotated[Literal["clerk", "asaas", "app"], Field(description="`app` for what the app recorded itself.")]
     eventId: str
     eventType: str
     subject: str | None

@@ -55,15 +55,15 @@ class PriceRefresher:
 def price_book(settings: str | None, plans: str | None) -> PriceBook:
     """Every price list that is in force, from the JSON of `read_catalog.sql`."""
     settings_row = orjson.loads(settings) if settings else None
-    by_key: dict[str, PriceList] = {}
+    by_id: dict[str, PriceList] = {}
+    by_other_key: dict[str, PriceList] = {}
     for plan in orjson.loads(plans) if plans else ():
         prices = PriceList(f"plan:{plan['id']}@{plan['version']}", costs(plan["features"]))
-        for name in ("name", "clerkName", "asaasId", "clerkId", "id"):
-            if plan[name]:
-                by_key[plan[name]] = prices
+        by_id[plan["id"]] = prices
+        by_other_key |= {plan[name]: prices for name in ("name", "clerkName", "asaasId", "clerkId") if plan[name]}
     return PriceBook(
         PriceList(f"settings@{settings_row['version']}", costs(settings_row["featureCosts"]))
         if settings_row
         else PriceBook().settings,
-        MappingProxyType(by_key),
+        MappingProxyType(by_other_key | by_id),
     )

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from pedro_ledger.ledger.errors import Conflict
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.ids import new_id
 from pedro_ledger.store.app.app_table import AppTable, text
@@ -30,7 +31,18 @@ class SubscriptionEventStore(AppTable):
         occurred_at: datetime | None,
         metadata: Any,
     ) -> Row:
-        """Append an event; the user is found by the Clerk id, and need not exist yet. Times in UTC without zone; now, unless told."""
+        """Append an event; the user is found by the Clerk id, and need not exist yet. Times in UTC without zone; now, unless told.
+
+        Raises `Conflict` where the plan's key names two plans.
+        """
+        if plan_key is not None:
+            async with self._database.acquire() as connection:
+                plans = await connection.fetchval(self._sql["find_plans"], plan_key)
+            if len(plans) > 1:
+                raise Conflict(
+                    f"planKey names the plans {', '.join(plans)}: send the id of one of them.",
+                    code="plan_ambiguous", field="planKey", plans=plans,
+                )  # fmt: skip
         metadata_text = None if metadata is None else text(metadata)
         row = await self._one(
             "make_event", new_id(), clerk_id, plan_key, status, event_type, occurred_at, metadata_text

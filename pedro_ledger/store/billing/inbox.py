@@ -1,5 +1,6 @@
 """The inbox of webhooks: a delivery is noted in the transaction of its effect, so that each event takes effect once."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -8,13 +9,14 @@ import asyncpg
 import orjson
 import structlog
 
-from pedro_ledger.ledger.billing import Billing, Delivery, UserDeleted, UserUpserted
+from pedro_ledger.ledger.billing import Billing, Delivery, PeriodEvent, UserDeleted, UserUpserted
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.ids import new_id
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.store.app.users import make_or_update
-from pedro_ledger.store.billing.periods import Obstacle, Period, find_plan, is_paid, note_news
+from pedro_ledger.store.billing.periods import Period, is_paid, note_news
+from pedro_ledger.store.billing.plans import PLAN_AMBIGUOUS, Obstacle, Plan, find_plan, known_plan, settle_event
 
 _SQL = SqlFiles("billing")
 ASAAS = "asaas"
@@ -270,36 +272,24 @@ async def _bill(
         return DeliveryResult(
             State.WAITING, obstacle=WAITS_FOR_USER
         ), None  # a record needs the Clerk id, which Asaas does not know
-    plan_keys, status = billing.plan, billing.status
-    if payer is not None and is_asaas:
-        plan_keys, status = await _follow_subscription(connection, payer["id"], delivery, billing)
+    plan, status, keys = await _subscribed(connection, None if payer is None else payer["id"], delivery, billing)
+    clerk_id = payer["clerkId"] if payer is not None else billing.users[0]
     if record_id is None:
-        plan = await find_plan(connection, plan_keys, delivery.provider)
         record_id = new_id()
-        await connection.execute(
-            _SQL["record_event"],
-            record_id,
-            payer and payer["id"],
-            payer["clerkId"] if payer is not None else billing.users[0],
-            plan["key"] if plan is not None else plan_keys[-1] if plan_keys and not is_asaas else None,
-            status or FIRST_STATUS,
-            delivery.event_type,
-            delivery.occurred_at,
-            orjson.dumps(delivery.payload).decode(),
-        )
+        user_id = None if payer is None else payer["id"]
+        await _record(connection, delivery, record_id, user_id, clerk_id, plan, keys, status)
+    elif isinstance(plan, Plan):
+        await settle_event(connection, clerk_id, record_id, plan.id)
     if payer is None:
         return DeliveryResult(State.WAITING, obstacle=WAITS_FOR_USER), record_id
+    obstacle = plan if isinstance(plan, Obstacle) and plan.reason == PLAN_AMBIGUOUS else None
     owed: list[Period] = []
-    for period in billing.periods:
-        keys = tuple(dict.fromkeys((*period.plan, *plan_keys)))
-        noted = await note_news(
-            connection, payer["id"], delivery.provider, period, keys, delivery.occurred_at, billing.no
-        )
-        if noted is not None:
-            owed.append(noted)
-    obstacle = None
-    for period in billing.doubtful:
-        if not await is_paid(connection, payer["id"], delivery.provider, period):
+    for event in billing.periods:
+        owing = await _note_period(connection, payer["id"], delivery, billing, event, plan, keys)
+        if owing is not None:
+            owed.append(owing)
+    for event in billing.doubtful:
+        if not await is_paid(connection, payer["id"], delivery.provider, event):
             obstacle = AMOUNT_UNKNOWN
     if obstacle is not None or owed:
         return DeliveryResult(
@@ -308,19 +298,77 @@ async def _bill(
     return DeliveryResult(State.APPLIED, payer["id"]), record_id
 
 
-async def _follow_subscription(
-    connection: Connection, user_id: str, delivery: Delivery, billing: Billing
-) -> tuple[tuple[str, ...], str]:
-    """The plan's keys and the status of an Asaas subscription: what the event tells, else what was told before."""
-    known: Any = await connection.fetchrow(_SQL["find_subscription"], user_id, billing.subscription)
+async def _subscribed(
+    connection: Connection, user_id: str | None, delivery: Delivery, billing: Billing
+) -> tuple[Plan | Obstacle, str, tuple[str, ...]]:
+    """The plan and the status of a subscription, and what the plan is called: what the event tells, else what was told before."""
+    is_asaas = delivery.provider == ASAAS
+    known: Any = None
+    known_id = None
+    if user_id is not None:
+        known_id = await known_plan(connection, user_id, delivery.provider, billing.subscription)
+        if is_asaas:
+            known = await connection.fetchrow(_SQL["find_subscription"], user_id, billing.subscription)
+    told = (*billing.plan, billing.subscription) if is_asaas else billing.plan
     before = tuple(known["plan_keys"]) if known is not None else ()
-    keys = tuple(dict.fromkeys((*billing.plan, *before, billing.subscription)))
+    plan = await find_plan(connection, delivery.provider, told, before, delivery.occurred_at, known_id=known_id)
     status = billing.status or (known["status"] if known is not None else FIRST_STATUS)
+    keys = tuple(dict.fromkeys((*billing.plan, *before, *told)))
+    if user_id is not None and is_asaas:
+        await connection.execute(
+            _SQL["keep_subscription"], user_id, billing.subscription, billing.customer,
+            (plan.id,) if isinstance(plan, Plan) else keys, status, delivery.occurred_at,
+        )  # fmt: skip
+    return plan, status, keys
+
+
+async def _record(
+    connection: Connection,
+    delivery: Delivery,
+    record_id: str,
+    user_id: str | None,
+    clerk_id: str,
+    plan: Plan | Obstacle,
+    keys: Sequence[str],
+    status: str,
+) -> None:
+    if isinstance(plan, Plan):
+        shown: str | None = plan.key
+    else:
+        shown = keys[-1] if keys and delivery.provider != ASAAS else None
     await connection.execute(
-        _SQL["keep_subscription"],
-        user_id, billing.subscription, billing.customer, keys, status, delivery.occurred_at,
-    )  # fmt: skip
-    return keys, status
+        _SQL["record_event"],
+        record_id,
+        user_id,
+        clerk_id,
+        shown,
+        status,
+        delivery.event_type,
+        delivery.occurred_at,
+        orjson.dumps(delivery.payload).decode(),
+        plan.id if isinstance(plan, Plan) else None,
+        keys,
+        None if isinstance(plan, Plan) else plan.reason,
+        delivery.provider,
+    )
+
+
+async def _note_period(
+    connection: Connection,
+    user_id: str,
+    delivery: Delivery,
+    billing: Billing,
+    event: PeriodEvent,
+    plan: Plan | Obstacle,
+    keys: Sequence[str],
+) -> Period | None:
+    """Note the news of a billing period, with the id of its plan where that is known. Returns it if credits are owed."""
+    if event.plan and event.plan != billing.plan:  # one of several items, each with a plan of its own
+        known_id = await known_plan(connection, user_id, delivery.provider, event.subscription)
+        plan = await find_plan(connection, delivery.provider, event.plan, (), delivery.occurred_at, known_id=known_id)
+        keys = event.plan
+    plan_keys = (plan.id,) if isinstance(plan, Plan) else keys
+    return await note_news(connection, user_id, delivery.provider, event, plan_keys, delivery.occurred_at, billing.no)
 
 
 def _payload(delivery: Delivery) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pedro_ledger.ledger.billing import PeriodEvent, PeriodNews
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.queries import SqlFiles
-from pedro_ledger.store.journal.rows import Row
+from pedro_ledger.store.billing.plans import Obstacle, find_plan, known_plan
 
 _SQL = SqlFiles("billing")
 
@@ -35,19 +35,6 @@ class Step(NamedTuple):
     def gives(self) -> bool:
         """Whether credits come in; else what is left of them is taken back."""
         return self.no % 2 == 0
-
-
-class Obstacle(NamedTuple):
-    """Why something waits: a stable code, and the same for people."""
-
-    reason: str
-    detail: str | None = None
-
-
-async def find_plan(connection: Connection, keys: Sequence[str], provider: str) -> Row | None:
-    """Id, credits and key (for `SubscriptionEvent.planKey`) of the plan that goes by one of `keys`, best first."""
-    row = await connection.fetchrow(_SQL["find_plan"], keys, provider)
-    return None if row is None else dict(row)
 
 
 async def note_news(
@@ -117,7 +104,7 @@ class PlanPeriods:
                 return Step(known["step"], known["key"], known["credits"], None, known["seq"])
             plan_id, credits, obstacle = None, None, None
             if known["amount"] is None:
-                plan_id, credits, obstacle = await self._plan(connection, known["plan_keys"], period.provider)
+                plan_id, credits, obstacle = await self._plan(connection, period, known["plan_keys"], known["paid_at"])
             row = await connection.fetchrow(
                 _SQL["prepare_entry"], *period, plan_id, credits, *(obstacle or (None, None))
             )
@@ -141,15 +128,15 @@ class PlanPeriods:
             await connection.execute(_SQL["note_trouble"], *period, step.no, *trouble, is_refused)
 
     async def _plan(
-        self, connection: Connection, keys: Sequence[str], provider: str
+        self, connection: Connection, period: Period, keys: Sequence[str], at: datetime | None
     ) -> tuple[str | None, int | None, Obstacle | None]:
-        """Id and credits of the plan that goes by one of `keys`, or what is in the way."""
-        plan = await find_plan(connection, keys, provider)
-        if plan is None:
-            told = ", ".join(keys) or "nothing"
-            return None, None, Obstacle("plan_not_found", f"No plan goes by {told}.")
-        if plan["credits"] < 0:
+        """Id and credits of the plan that a period is of, or what is in the way."""
+        known_id = await known_plan(connection, *period[:3])
+        plan = await find_plan(connection, period.provider, keys, (), at, known_id=known_id)
+        if isinstance(plan, Obstacle):
+            return None, None, plan
+        if plan.credits < 0:
             return None, None, Obstacle(
-                "plan_credits_invalid", f"Plan {plan['id']} has credits {plan['credits']}: set the number that a period brings."
+                "plan_credits_invalid", f"Plan {plan.id} has credits {plan.credits}: set the number that a period brings."
             )  # fmt: skip
-        return plan["id"], plan["credits"], None
+        return plan.id, plan.credits, None

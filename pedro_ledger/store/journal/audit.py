@@ -17,6 +17,7 @@ from pedro_ledger.postgres.sessions import JOB
 _SQL = SqlFiles("journal")
 FETCH_ROWS = 2000
 OTHER_USAGE = "the app's UsageHistory does not show the entry as it is"
+OTHER_PLAN = "the account is on plan {}, its subscription events say {}"
 INVENTED_USAGE = "the app's UsageHistory has a row that no entry stands behind"
 
 
@@ -85,6 +86,9 @@ async def audit_share(database: Database, share: Share) -> ShareReport:
         for row in await connection.fetch(_SQL["compare_usage"], share.after, share.upto):
             what = INVENTED_USAGE if row["is_invented"] else OTHER_USAGE
             found.append(Finding(row["user_id"], row["seq"], what))
+        for row in await connection.fetch(_SQL["compare_plans"], share.after, share.upto):
+            what = OTHER_PLAN.format(row["plan_id"] or "none", row["said_plan_id"] or "none")
+            found.append(Finding(row["user_id"], None, what))
         return ShareReport(users, entries, sorted(found, key=lambda each: (each.user_id, each.seq is None, each.seq)))
 
 

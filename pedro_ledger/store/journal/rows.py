@@ -17,7 +17,7 @@ def account_of(row: Row) -> Account:
     return Account(
         row["user_id"],
         row["tag"],
-        row["plan_key"],
+        row["plan_id"] or row["plan_key"],  # the key alone where events of before are not brought up to date yet
         row["revision"],
         row["seq"],
         row["posted"],

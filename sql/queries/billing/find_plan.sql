@@ -1,8 +1,7 @@
--- The plan that goes by one of some keys ($1, best first); the provider's own key ($2 provider) counts before names.
+-- The plans that go by the best of some keys ($1, best first; $2 provider; $3 when they were told, or null); two where the key is ambiguous.
+-- `key` is what shows the plan in "SubscriptionEvent"."planKey": its name where that names no other plan, else its id.
 SELECT plan."id", plan."credits",
-    CASE WHEN (SELECT count(*) FROM public."Plan" AS other WHERE other."name" = plan."name") = 1 THEN plan."name" ELSE plan."id" END AS key
-FROM unnest($1::text[]) WITH ORDINALITY AS told (name, no)
-JOIN public."Plan" AS plan ON told.name IN (plan."id", plan."clerkId", plan."asaasId", plan."clerkName", plan."name")
-ORDER BY coalesce(told.name = CASE $2::text WHEN 'clerk' THEN plan."clerkId" ELSE plan."asaasId" END, false) DESC,
-    told.no, plan."active" DESC, plan."id"
-LIMIT 1
+    CASE WHEN ARRAY(SELECT pedro_ledger.plans_named(ARRAY[plan."name"], NULL, NULL)) = ARRAY[plan."id"] THEN plan."name" ELSE plan."id" END AS key
+FROM pedro_ledger.plans_named($1::text[], $2::text, $3::timestamptz AT TIME ZONE 'UTC') AS named (id)
+JOIN public."Plan" AS plan ON plan."id" = named.id
+ORDER BY plan."id"

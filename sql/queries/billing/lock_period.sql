@@ -1,6 +1,6 @@
 -- What a billing period lacks ($1 user, $2 provider, $3 subscription, $4 period), its row locked.
 -- With the key of its next entry, and that entry where the ledger has it already; no row where nothing is owed.
-SELECT p.step, p.amount, p.plan_keys, next_entry.key, entry.seq, abs(entry.credits) AS credits,
+SELECT p.step, p.amount, p.plan_keys, p.paid_at, next_entry.key, entry.seq, abs(entry.credits) AS credits,
     p.amount IS NULL AND p.step % 2 = 0 AND entry.seq IS NULL
         AND (p.paid_at IS NULL OR p.refunded_at IS NOT NULL OR p.undone_at >= p.paid_at) AS is_void
 FROM pedro_ledger.plan_period AS p
