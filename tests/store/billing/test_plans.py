@@ -19,7 +19,7 @@ from tests.support.client import Api
 from tests.support.databases import TestServer
 from tests.support.processes import command
 
-BEFORE = 9
+BEFORE = 10
 """The last migration of the version before."""
 FILL = """
 INSERT INTO "Plan" ("id", "clerkId", "name", "credits", "features", "createdAt", "updatedAt") VALUES
