@@ -62,6 +62,13 @@ class Settings(BaseSettings):
     keys_refresh_s: float = Field(
         1, gt=0, le=60, description="How often API keys are read again; a revoked key is refused after this time."
     )
+    keys_stale_max_s: float = Field(
+        5,
+        gt=0,
+        le=3600,
+        description="How long API keys hold while the database cannot be asked about them, before they are refused (503); "
+        "PEDRO_API_KEY is not.",
+    )
     clerk_jwks_url: str | None = Field(
         None,
         pattern=r"^https?://",

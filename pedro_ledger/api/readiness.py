@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from pedro_ledger.api.access.api_keys import KeyRing
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.postgres.health import DatabaseHealth
 from pedro_ledger.store.schema.obstacles import SchemaWatcher
@@ -35,10 +36,16 @@ class Readiness:
     """Asks the database, the engine, the loops, and what watches the app's schema."""
 
     def __init__(
-        self, engine: Engine, health: DatabaseHealth, loops: Sequence[BackgroundLoop], schema: SchemaWatcher
+        self,
+        engine: Engine,
+        health: DatabaseHealth,
+        keys: KeyRing,
+        loops: Sequence[BackgroundLoop],
+        schema: SchemaWatcher,
     ) -> None:
         self._engine = engine
         self._health = health
+        self._keys = keys
         self._loops = loops
         self._schema = schema
 
@@ -52,6 +59,8 @@ class Readiness:
         if self._engine.is_full:
             missing = [*missing, "too many operations are in flight"]
         missing = [*missing, *(f"the app's schema is in the way: {what}" for what in self._schema.stopping)]
+        if self._keys.stale_s:
+            missing = [*missing, "API keys could not be read for too long, so those in the database are refused"]
         return [*missing, *self._failing(vital=True)]
 
     def hindered(self) -> list[str]:

@@ -137,21 +137,22 @@ class Daemon:
             if not (databases.is_embedded or self._settings.allow_owner):
                 await require_app_role(databases.primary)
             key, key_file = api_key_of(self._settings, make=databases.is_embedded)
-            parts, keys = await self._build(databases, key, stack)
+            parts, authenticator = await self._build(databases, key, stack)
             for missing in await parts.readiness.missing():
                 log.error("not_ready", missing=missing)
-            address = await self._listen(parts, keys, stack)
+            address = await self._listen(parts, authenticator, stack)
             log.info("serving", address=address, version=__version__, database=databases.primary.url.label)
             yield Running(address, key, key_file, parts)
 
-    async def _build(self, databases: Databases, key: str, stack: AsyncExitStack) -> tuple[Parts, KeyRing]:
+    async def _build(self, databases: Databases, key: str, stack: AsyncExitStack) -> tuple[Parts, Authenticator]:
         settings = self._settings
-        await databases.primary.open()
-        stack.push_async_callback(databases.primary.close)
+        for database in (databases.primary, databases.upkeep):
+            await database.open()
+            stack.push_async_callback(database.close)
         metrics = Metrics()
         writer = BatchWriter(databases.primary, commit_timeout_s=settings.commit_timeout_s)
         stack.push_async_callback(writer.close)
-        schema = SchemaWatcher(databases.primary, metrics.schema_looked_at)
+        schema = SchemaWatcher(databases.upkeep, metrics.schema_looked_at)
         await schema.look()
         engine = Engine(
             AccountReader(databases.primary, Adopter(databases.primary)),
@@ -161,10 +162,11 @@ class Daemon:
             limits_of(settings),
             on_fault=schema.suspect,
         )
-        prices = PriceRefresher(databases.primary, engine.reprice)
+        prices = PriceRefresher(databases.upkeep, engine.reprice)
         await prices.refresh()
         keys = KeyRing.of_one(key, "initial") if key else KeyRing({})
-        watch = KeyRefresher(keys, KeyStore(databases.primary))
+        keys.fresh_for_s = settings.keys_refresh_s + settings.keys_stale_max_s
+        watch = KeyRefresher(keys, KeyStore(databases.upkeep))
         await watch.refresh()
         stack.push_async_callback(watch.close)
         engine.start()
@@ -186,7 +188,7 @@ class Daemon:
         for loop in loops:
             stack.push_async_callback(_cancel, asyncio.create_task(loop.run(), name=loop.name))
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
-        health = DatabaseHealth(databases.primary)
+        health = DatabaseHealth(databases.upkeep)
         parts = Parts(
             engine=engine,
             operation_types=OperationTypes(prices),
@@ -210,16 +212,15 @@ class Daemon:
             webhooks=webhooks,
             deliveries=webhooks.deliveries,
             health=health,
-            readiness=Readiness(engine, health, loops, schema),
+            readiness=Readiness(engine, health, keys, loops, schema),
             gauges=Gauges(engine, databases.primary, metrics),
             metrics=metrics,
             description=describe(),
         )
-        return parts, keys
+        return parts, Authenticator(keys, watch.freshen, customers_of(settings), parts.users)
 
-    async def _listen(self, parts: Parts, keys: KeyRing, stack: AsyncExitStack) -> str:
+    async def _listen(self, parts: Parts, authenticator: Authenticator, stack: AsyncExitStack) -> str:
         settings = self._settings
-        authenticator = Authenticator(keys, customers_of(settings), parts.users)
         handler = RequestHandler(
             bound_routes(parts), authenticator, parts.limits, parts.metrics, access_log=settings.access_log
         )

@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.embedded import EmbeddedPostgres
 from pedro_ledger.postgres.replica import Reader
-from pedro_ledger.postgres.url import parse_database_url
+from pedro_ledger.postgres.url import DatabaseUrl, parse_database_url
 from pedro_ledger.settings import Settings
 from pedro_ledger.telemetry.metrics import Metrics
+
+UPKEEP_CONNECTIONS = 6
+"""One for each that asks: keys, their last use, prices, the app's schema, liveness, readiness."""
 
 
 class Databases(NamedTuple):
@@ -19,6 +23,8 @@ class Databases(NamedTuple):
     primary: Database
     direct: Database
     """The primary without a pooler between, for what needs a session."""
+    upkeep: Database
+    """The primary once more, over a few connections that no caller can take: for keys, prices, schema and health."""
     is_embedded: bool
     replica: Database | None = None
     """Answers what may be a little late."""
@@ -37,18 +43,16 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
             url = settings.database_url.get_secret_value()
             direct_url = settings.direct_url and settings.direct_url.get_secret_value()
 
-        def database(text: str, name: str) -> Database:
-            return Database(
-                parse_database_url(text, name),
-                pool_size_max=settings.pool_size_max,
-                slow_query_ms=settings.slow_query_ms,
-            )
+        def database(at: DatabaseUrl) -> Database:
+            return Database(at, pool_size_max=settings.pool_size_max, slow_query_ms=settings.slow_query_ms)
 
-        primary = database(url, "DATABASE_URL")
-        direct = database(direct_url, "DIRECT_URL") if direct_url else primary
+        primary_url = parse_database_url(url, "DATABASE_URL")
+        primary = database(primary_url)
+        direct = database(parse_database_url(direct_url, "DIRECT_URL")) if direct_url else primary
+        upkeep = database(replace(primary_url, connection_limit=UPKEEP_CONNECTIONS))
         replica_url = settings.database_replica_url and settings.database_replica_url.get_secret_value()
-        replica = database(replica_url, "DATABASE_REPLICA_URL") if replica_url else None
-        yield Databases(primary, direct, settings.database_url is None, replica)
+        replica = database(parse_database_url(replica_url, "DATABASE_REPLICA_URL")) if replica_url else None
+        yield Databases(primary, direct, upkeep, settings.database_url is None, replica)
 
 
 async def open_reader(databases: Databases, settings: Settings, stack: AsyncExitStack, metrics: Metrics) -> Reader:

@@ -176,6 +176,12 @@ class SchemaChanged(Unavailable):
     code = "schema_changed"
 
 
+class Busy(Unavailable):
+    """Something else holds a row of the user"""
+
+    code = "busy"
+
+
 class OperatorError(Exception):
     """What whoever runs the ledger can mend. The message is one line that says what is wrong and what to do."""
 

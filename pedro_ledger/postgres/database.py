@@ -22,6 +22,7 @@ from pedro_ledger.postgres.sessions import (
     Connection as Connection,  # noqa: PLC0414 - whoever has a database speaks of its connections
 )
 from pedro_ledger.postgres.url import DatabaseUrl
+from pedro_ledger.postgres.write_gate import WriteGate, busy
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -32,12 +33,16 @@ log = structlog.get_logger(__name__)
 
 
 class Database:
-    """One server as the daemon sees it: single connections for lanes and sessions, a pool for reads."""
+    """One server as the daemon sees it: single connections for lanes and sessions, a pool for everything else.
+
+    Of the pool at most half waits for what others hold (`writing`), so that reads always have their share.
+    """
 
     def __init__(self, url: DatabaseUrl, *, pool_size_max: int = 10, slow_query_ms: int = 100) -> None:
         self.url = url
         self._slow_query_s = slow_query_ms / 1000
         self._pool_size_max = url.connection_limit or pool_size_max
+        self._write_gate = WriteGate(max(1, self._pool_size_max // 2), wait_s=SERVING.lock_s)
         self._pool: Pool | None = None
 
     async def open(self) -> None:
@@ -116,6 +121,18 @@ class Database:
         with unavailable():
             async with self._pool.acquire(timeout=self.url.pool_timeout_s) as connection:
                 yield connection  # type: ignore[misc]
+
+    @asynccontextmanager
+    async def writing(self, subject: str) -> AsyncIterator[Connection]:
+        """A pooled connection for what may wait for rows of `subject` (a user, a plan, …) that somebody else holds.
+
+        Raises `Busy` where they are held for longer than `SERVING.lock_s`, and nothing was written; else as `acquire`.
+        """
+        async with self._write_gate.entered(subject), self.acquire() as connection:
+            try:
+                yield connection
+            except asyncpg.LockNotAvailableError as error:
+                raise busy() from error
 
     @property
     def pool_size(self) -> tuple[int, int]:

@@ -1,15 +1,17 @@
 """API keys: the ring of those that are valid now, by their SHA-256."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
+from math import inf
 from secrets import token_urlsafe
-from time import time
+from time import monotonic, time
 
 from aiohttp import web
 
 from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.scopes import Scope
+from pedro_ledger.ledger.errors import Unavailable
 
 
 def new_key() -> str:
@@ -21,11 +23,16 @@ class KeyRing:
     """The keys that are valid now, by the SHA-256 of each.
 
     A lookup by digest leaks nothing of the key to a timing attack.
+
+    `fixed` keys hold for ever, the others for `fresh_for_s` after they were read: later, one of them may have been revoked.
     """
 
-    def __init__(self, fixed: Mapping[bytes, Caller]) -> None:
+    def __init__(self, fixed: Mapping[bytes, Caller], *, clock: Callable[[], float] = monotonic) -> None:
         self._fixed = dict(fixed)
         self._callers = dict(fixed)
+        self._clock = clock
+        self._read_at = clock()
+        self.fresh_for_s = inf
         self._used_at_s: dict[str, float] = {}
 
     @staticmethod
@@ -38,9 +45,19 @@ class KeyRing:
         """A ring with one key that stays valid."""
         return cls({cls.digest(key): Caller(key_id, frozenset(scopes))})
 
-    def replace(self, callers: Mapping[bytes, Caller]) -> None:
-        """Take these keys beside the fixed ones, and no others any more."""
+    def now(self) -> float:
+        """The moment, by the ring's own clock."""
+        return self._clock()
+
+    def replace(self, callers: Mapping[bytes, Caller], *, read_at: float | None = None) -> None:
+        """Take these keys beside the fixed ones, and no others any more; they held at `read_at`, by the ring's clock, or now."""
         self._callers = {**callers, **self._fixed}
+        self._read_at = self._clock() if read_at is None else read_at
+
+    @property
+    def stale_s(self) -> float:
+        """For how long its keys have not been known to hold; 0 while they are."""
+        return max(0.0, self._clock() - self._read_at - self.fresh_for_s)
 
     def take_uses(self) -> dict[str, float]:
         """When each key was last used since this was asked the last time, in seconds since 1970."""
@@ -52,11 +69,17 @@ class KeyRing:
         self._used_at_s = {**uses, **self._used_at_s}
 
     def authenticate(self, request: web.BaseRequest) -> Caller:
-        """The caller of a request. Raises the problem 401 `unauthorized`."""
+        """The caller of a request. Raises the problem 401 `unauthorized`, and `Unavailable` for a key that may have been revoked."""
         if key := bearer(request):
-            caller = self._callers.get(self.digest(key))
+            digest = self.digest(key)
+            caller = self._callers.get(digest)
             now_s = time()
             if caller is not None and now_s < caller.expires_at_s:
+                if digest not in self._fixed and self.stale_s:
+                    raise Unavailable(
+                        "Whether this API key still holds cannot be asked now. Try again shortly.",
+                        reason="keys_not_refreshed",
+                    )
                 self._used_at_s[caller.key_id] = now_s
                 return caller
         raise unauthorized()

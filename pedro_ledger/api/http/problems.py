@@ -76,10 +76,16 @@ STATUS_BY_CODE: dict[str, int] = {
     ledger.Overloaded.code: 503,
     ledger.Unavailable.code: 503,
     ledger.SchemaChanged.code: 503,
+    ledger.Busy.code: 503,
 }
 """Every error of the ledger has a line here; a test holds it complete."""
 
-RETRY_AFTER_S = {ledger.Overloaded.code: 1, ledger.Unavailable.code: 2, ledger.SchemaChanged.code: 5}
+RETRY_AFTER_S = {
+    ledger.Overloaded.code: 1,
+    ledger.Unavailable.code: 2,
+    ledger.Busy.code: 2,
+    ledger.SchemaChanged.code: 5,
+}
 
 
 def problem_of(error: ledger.LedgerError) -> Problem:

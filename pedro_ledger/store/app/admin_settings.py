@@ -25,6 +25,6 @@ class AdminSettingsStore(AppTable):
 
     async def merge_costs(self, costs: Mapping[str, int | None]) -> Row:
         """Set these costs, in credits, and leave the others; None removes one. Concurrent merges do not undo each other."""
-        row = await self._one("merge_costs", text(costs))
+        row = await self._write("AdminSettings", "merge_costs", text(costs))
         assert row is not None, "an upsert returns its row"
         return row

@@ -23,9 +23,15 @@ class AppTable:
         self._sql = SqlFiles("app")
 
     async def _one(self, query: str, *arguments: Any) -> Row | None:
-        """The row that a query answers with, if any. Raises `Conflict` where a unique value is taken."""
+        """The row that a query answers with, if any."""
+        async with self._database.acquire() as connection:
+            found = await connection.fetchval(self._sql[query], *arguments)
+        return None if found is None else orjson.loads(found)
+
+    async def _write(self, subject: str, query: str, *arguments: Any) -> Row | None:
+        """The row that a statement writes about `subject`, if any. Raises `Conflict` where a unique value is taken, and `Busy`."""
         try:
-            async with self._database.acquire() as connection:
+            async with self._database.writing(subject) as connection:
                 found = await connection.fetchval(self._sql[query], *arguments)
         except asyncpg.UniqueViolationError as error:
             field = (error.constraint_name or "").removesuffix("_key").rpartition("_")[2] or "id"

@@ -27,14 +27,16 @@ class FeatureStore(AppTable):
 
     async def make(self, workspace_id: str, name: str, description: str | None, tags: list[str]) -> Row:
         """A new feature."""
-        made = await self._one("make_feature", new_id(), workspace_id, name, description, tags)
+        made = await self._write(
+            feature_id := new_id(), "make_feature", feature_id, workspace_id, name, description, tags
+        )
         assert made is not None, "an insert returns its row"
         return made
 
     async def change(self, feature_id: str, workspace_id: str | None, fields: Mapping[str, Any]) -> Row | None:
         """Change these columns; None where no such feature is seen."""
-        return await self._one("change_feature", feature_id, workspace_id, text(fields))
+        return await self._write(feature_id, "change_feature", feature_id, workspace_id, text(fields))
 
     async def delete(self, feature_id: str, workspace_id: str | None) -> Row | None:
         """Delete a feature; what it was, or None where no such feature is seen."""
-        return await self._one("delete_feature", feature_id, workspace_id)
+        return await self._write(feature_id, "delete_feature", feature_id, workspace_id)

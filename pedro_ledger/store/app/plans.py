@@ -26,10 +26,10 @@ class PlanStore(AppTable):
 
     async def make(self, fields: Mapping[str, Any]) -> Row:
         """A new plan from columns. Raises `Conflict` where its Clerk or Asaas id is taken."""
-        made = await self._one("make_plan", new_id(), text(fields))
+        made = await self._write(plan_id := new_id(), "make_plan", plan_id, text(fields))
         assert made is not None, "an insert returns its row"
         return made
 
     async def change(self, plan_id: str, fields: Mapping[str, Any]) -> Row | None:
         """Change these columns; None where there is no such plan. Raises `Conflict`."""
-        return await self._one("change_plan", plan_id, text(fields))
+        return await self._write(plan_id, "change_plan", plan_id, text(fields))

@@ -18,7 +18,9 @@ class StorageStore(AppTable):
         self, user_id: str, *, provider: str, url: str, pathname: str, name: str, content_type: str | None, size: int
     ) -> Row | None:
         """Note a file of `size` bytes; None where there is no such user."""
-        return await self._one("track_object", new_id(), user_id, provider, url, pathname, name, content_type, size)
+        return await self._write(
+            user_id, "track_object", new_id(), user_id, provider, url, pathname, name, content_type, size
+        )
 
     async def list_page(self, user_id: str, before: tuple[datetime, str] | None, limit: int) -> list[Row]:
         """A user's files that are not deleted, newest first; `before` is the last one of the page before."""
@@ -31,7 +33,7 @@ class StorageStore(AppTable):
 
     async def delete(self, user_id: str, object_id: str) -> Row | None:
         """Mark a file as deleted; None where there is none that is not."""
-        return await self._one("delete_object", object_id, user_id)
+        return await self._write(user_id, "delete_object", object_id, user_id)
 
     async def purgeable(self, days: int, after: tuple[datetime, str] | None, limit: int) -> list[Row]:
         """Files of all users that were deleted more than `days` days ago, in the order of their deletion."""

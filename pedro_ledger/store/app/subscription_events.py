@@ -44,8 +44,8 @@ class SubscriptionEventStore(AppTable):
                     code="plan_ambiguous", field="planKey", plans=plans,
                 )  # fmt: skip
         metadata_text = None if metadata is None else text(metadata)
-        row = await self._one(
-            "make_event", new_id(), clerk_id, plan_key, status, event_type, occurred_at, metadata_text
+        row = await self._write(
+            clerk_id, "make_event", new_id(), clerk_id, plan_key, status, event_type, occurred_at, metadata_text
         )
         assert row is not None, "an insert returns its row"
         return row

@@ -45,9 +45,12 @@ class UserStore:
     async def upsert(
         self, clerk_id: str, email: str | None, name: str | None, *, signup_credits: int, actor: str
     ) -> tuple[str, bool]:
-        """Make or update the user of a Clerk id. Returns its id, and whether it was made. Raises `Conflict` where the email is taken."""
+        """Make or update the user of a Clerk id. Returns its id, and whether it was made.
+
+        Raises `Conflict` where the email is taken, and `Busy`.
+        """
         try:
-            async with self._database.acquire() as connection, connection.transaction():
+            async with self._database.writing(clerk_id) as connection, connection.transaction():
                 return await make_or_update(
                     connection, clerk_id, email, name, signup_credits=signup_credits, actor=actor
                 )
@@ -55,12 +58,12 @@ class UserStore:
             raise taken(error) from error
 
     async def change(self, user_id: str, *, email: Any, name: Any, is_active: Any) -> bool:
-        """Change what is not `UNSET`. False where there is no such user. Raises `Conflict` where the email is taken."""
+        """Change what is not `UNSET`. False where there is no such user. Raises `Conflict` where the email is taken, and `Busy`."""
         arguments: list[Any] = []
         for value in (email, name, is_active):
             arguments += [value is not UNSET, None if value is UNSET else value]
         try:
-            async with self._database.acquire() as connection:
+            async with self._database.writing(user_id) as connection:
                 return await connection.fetchval(_SQL["change_user"], user_id, *arguments) is not None
         except asyncpg.UniqueViolationError as error:
             raise taken(error) from error

@@ -97,7 +97,7 @@ class WebhookStore:
         Raises `Unavailable` where not even that can be noted.
         """
         try:
-            async with self._database.acquire() as connection:
+            async with self._database.writing(delivery.subject or delivery.event_id) as connection:
                 try:
                     return await self._take(connection, delivery)
                 except asyncpg.UniqueViolationError:

@@ -93,7 +93,7 @@ class PlanPeriods:
 
     async def prepare(self, period: Period) -> Step | Obstacle | None:
         """Fix what is to be asked of the ledger next; None where nothing is owed. Raises `Unavailable`."""
-        async with self._database.acquire() as connection, connection.transaction():
+        async with self._database.writing(period.user_id) as connection, connection.transaction():
             known = await connection.fetchrow(_SQL["lock_period"], *period)
             if known is None:
                 return None
