@@ -66,7 +66,7 @@ class Tripwire:
             return connect
 
         def create_pool(*arguments: Any, **named: Any) -> Any:
-            return make_pool(*arguments, connection_class=WatchedConnection, **named)
+            return make_pool(*arguments, **{**named, "connection_class": WatchedConnection})
 
         make_pool = asyncpg.create_pool
         with patch("asyncpg.connect", opening(asyncpg.connect)), patch("asyncpg.create_pool", create_pool):
