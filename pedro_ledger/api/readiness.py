@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from pedro_ledger.api.access.api_keys import KeyRing
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.postgres.health import DatabaseHealth
 from pedro_ledger.store.schema.obstacles import SchemaWatcher
@@ -32,6 +31,14 @@ class BackgroundLoop(Protocol):
         """What it fails with. Callers without a key read it, so it holds nothing confidential."""
 
 
+class RefreshedKeys(Protocol):
+    """What readiness knows of the API keys."""
+
+    @property
+    def stale_s(self) -> float:
+        """For how long they could not be read, beyond what is tolerated; 0 while they can."""
+
+
 class Readiness:
     """Asks the database, the engine, the loops, and what watches the app's schema."""
 
@@ -39,7 +46,7 @@ class Readiness:
         self,
         engine: Engine,
         health: DatabaseHealth,
-        keys: KeyRing,
+        keys: RefreshedKeys,
         loops: Sequence[BackgroundLoop],
         schema: SchemaWatcher,
     ) -> None:
