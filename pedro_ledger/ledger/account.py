@@ -16,7 +16,8 @@ class Account(NamedTuple):
 
     user_id: str
     tag: str
-    plan_key: str | None
+    plan_id: str | None
+    """`Plan.id` of the plan that prices this user."""
     revision: int
     """Moves at every write, remembered refusals included; a commit takes effect only on the revision it was decided on."""
     seq: int
@@ -43,9 +44,9 @@ class Account(NamedTuple):
         return NEVER if self.open is None else self.open.due_ms
 
     @classmethod
-    def new(cls, user_id: str, plan_key: str | None = None) -> "Account":
+    def new(cls, user_id: str, plan_id: str | None = None) -> "Account":
         """An account before its first entry."""
-        return cls(user_id, account_tag(user_id), plan_key, 0, 0, 0, 0, GENESIS)
+        return cls(user_id, account_tag(user_id), plan_id, 0, 0, 0, 0, GENESIS)
 
 
 class Closing(NamedTuple):

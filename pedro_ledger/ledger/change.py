@@ -60,7 +60,7 @@ def append(account: Account, operation: AnyOperation, change: Change, now_ms: in
     head = entry_hash(account.head, account.user_id, fields if effects is None else (*fields, b"", effects))
     state = change.open
     after = Account(
-        account.user_id, account.tag, account.plan_key, account.revision, seq, posted, held, head,
+        account.user_id, account.tag, account.plan_id, account.revision, seq, posted, held, head,
         account.open if state is SAME else state,  # type: ignore[arg-type]
     )  # fmt: skip
     return after, Entry._make((*fields, head, effects))

@@ -68,7 +68,7 @@ def decide(account: Account, operation: Operation, now_ms: int, facts: Facts) ->
 def _deduct(account: Account, operation: Deduct, facts: Facts, now_ms: int) -> Change | Refusal:
     credits, provenance = operation.credits, None
     if credits is None:
-        price = facts.prices.find(account.plan_key, operation.operation_type)
+        price = facts.prices.find(account.plan_id, operation.operation_type)
         if price is None:
             return NoPrice(
                 f"No price is set for {operation.operation_type}: send credits, or set it in AdminSettings.featureCosts.",

@@ -30,9 +30,9 @@ class PriceBook(NamedTuple):
     plans: Mapping[str, PriceList] = _NOTHING
     """By `Plan.id`; by other keys for accounts that the version before wrote, until their plan is settled."""
 
-    def find(self, plan_key: str | None, operation_type: str) -> Price | None:
-        """The price of `operation_type` for a user on plan `plan_key`; None where nobody has set one."""
-        plan = self.plans.get(plan_key) if plan_key is not None else None
+    def find(self, plan_id: str | None, operation_type: str) -> Price | None:
+        """The price of `operation_type` for a user on plan `plan_id`; None where nobody has set one."""
+        plan = self.plans.get(plan_id) if plan_id is not None else None
         for prices in (plan, self.settings):
             if prices is not None and (credits := prices.costs.get(operation_type)) is not None:
                 return Price(credits, prices.provenance)

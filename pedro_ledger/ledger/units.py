@@ -151,8 +151,8 @@ class Unit(Generic[T]):
     def seal(self) -> Account:
         """The account as it will be once the unit is committed: its revision moves once if anything is written."""
         if self.writes:
-            user_id, tag, plan_key, revision, seq, posted, held, head, state = self.after
-            self.after = Account(user_id, tag, plan_key, revision + 1, seq, posted, held, head, state)
+            user_id, tag, plan_id, revision, seq, posted, held, head, state = self.after
+            self.after = Account(user_id, tag, plan_id, revision + 1, seq, posted, held, head, state)
         return self.after
 
     def settled(self, account: Account, answers: dict[str, Stored]) -> "Outcome":

@@ -74,9 +74,9 @@ def test_a_refund_without_an_entry_and_an_adjustment_say_what_they_are() -> None
 
 def test_a_unit_leaves_the_plan_as_it_was_and_its_revision_where_nothing_is_written() -> None:
     new = Account.new("u1", "pro")
-    assert (new.plan_key, new.revision, new.seq) == ("pro", 0, 0)
+    assert (new.plan_id, new.revision, new.seq) == ("pro", 0, 0)
     unit: Unit[None] = Unit(account(), Facts(), NOW)
     unit.add(None, Deduct("k", "a", "X"))
     assert unit.seal() == account()
     unit.add(None, Deduct("k2", "a", "X", 1))
-    assert (unit.seal().plan_key, unit.after.revision) == ("pro", 1)
+    assert (unit.seal().plan_id, unit.after.revision) == ("pro", 1)

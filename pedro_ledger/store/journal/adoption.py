@@ -115,7 +115,7 @@ async def open_accounts(
     for row in opened:
         operation = first(balances[row["user_id"]])
         if operation is not None:
-            unit: Unit[None] = Unit(Account.new(row["user_id"], row["plan_key"]), Facts(), at_ms)
+            unit: Unit[None] = Unit(Account.new(row["user_id"], row["plan_id"]), Facts(), at_ms)
             unit.add(None, operation)
             unit.seal()
             units.append(unit)

@@ -6,4 +6,4 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (user_id, tag, balance_
 WHERE set_config('pedro_ledger.writer', 'on', true) IS NOT NULL
 ORDER BY asked.user_id
 ON CONFLICT (user_id) DO NOTHING
-RETURNING user_id, coalesce(plan_id, plan_key) AS plan_key
+RETURNING user_id, coalesce(plan_id, plan_key) AS plan_id
