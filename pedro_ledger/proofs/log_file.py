@@ -5,29 +5,54 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from pedro_ledger.proofs.errors import CheckpointError
 from pedro_ledger.proofs.fsync import sync
 
 
-class LogFile:
-    """The lines of a file of checkpoints, locked against other processes."""
+class Place(NamedTuple):
+    """The end of a line up to which a file was read before."""
 
-    def __init__(self, descriptor: int, file: Path) -> None:
+    offset: int
+    """Bytes before and with the line and its line feed."""
+    line: str
+
+
+class LogFile:
+    """The lines of a file of checkpoints, locked against other processes.
+
+    After a `place` it has only those that follow, where the file still has that line there; `follows` says whether it has.
+    """
+
+    def __init__(self, descriptor: int, file: Path, place: Place | None = None) -> None:
         self._descriptor = descriptor
         self._file = file
-        with open(descriptor, "rb", closefd=False) as opened:
-            content = opened.read()
+        self.follows = place is not None and self._ends_with(place)
+        start = place.offset if place is not None and self.follows else 0
+        size = os.fstat(descriptor).st_size
+        content = os.pread(descriptor, max(0, size - start), start)
         end = content.rfind(b"\n") + 1
         if end < len(content):  # a line that was cut short while it was appended, and never counted
-            os.ftruncate(descriptor, end)
+            os.ftruncate(descriptor, start + end)
         self.lines = lines_of(content[:end], file)
+        self._end = start + end
+
+    def _ends_with(self, place: Place) -> bool:
+        line = place.line.encode() + b"\n"
+        return os.pread(self._descriptor, len(line), place.offset - len(line)) == line
+
+    @property
+    def end(self) -> int:
+        """Bytes of all whole lines."""
+        return self._end
 
     def append(self, lines: Sequence[str]) -> None:
         """Add lines; they are on the disk when this returns."""
         if not lines:
             return
         data = "".join(line + "\n" for line in lines).encode()
+        self._end += len(data)
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
@@ -38,7 +63,7 @@ class LogFile:
 
 
 @contextmanager
-def opened_log(file: Path) -> Iterator[LogFile]:
+def opened_log(file: Path, place: Place | None = None) -> Iterator[LogFile]:
     """The file, made where it is not there yet. Raises `CheckpointError`."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -50,7 +75,7 @@ def opened_log(file: Path) -> Iterator[LogFile]:
         if is_new:
             sync(file.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield LogFile(descriptor, file)
+        yield LogFile(descriptor, file, place)
     finally:
         os.close(descriptor)
 

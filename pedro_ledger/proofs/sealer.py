@@ -12,7 +12,8 @@ from pedro_ledger.ledger.evidence.checkpoints import NONE_BEFORE, Checkpoint, li
 from pedro_ledger.ledger.evidence.strict_json import EvidenceError
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.proofs.errors import CheckpointError
-from pedro_ledger.proofs.log_file import LogFile, opened_log
+from pedro_ledger.proofs.log_file import LogFile, Place, opened_log
+from pedro_ledger.proofs.off_loop import off_loop
 from pedro_ledger.proofs.signing import Signer, is_signed
 from pedro_ledger.store.proofs.checkpoints import SealingTurn, Tree, find_departure, sealed_checkpoints, sealing_turn
 
@@ -38,11 +39,18 @@ class Sealer:
         self._file = file
         self._every_s = every_s
         self._on_turn = on_turn
+        self._latest: Checkpoint | None = None
+        """The latest checkpoint that was checked, with all before it."""
+        self._place: Place | None = None
+        """Where its line ends in the file."""
 
     async def tick(self) -> None:
-        """Seal if it is time, and count what became of it. Raises what `seal` raises."""
+        """Seal if it is time, and count what became of it. Raises what `seal` raises.
+
+        On a thread of its own: whoever seals reads all accounts and hashes them, and requests must not wait for that.
+        """
         try:
-            made = await self.seal(unless_younger_s=self._every_s - EARLY_S)
+            made = await off_loop(lambda: self.seal(unless_younger_s=self._every_s - EARLY_S))
         except Unavailable:
             self._on_turn("unavailable")
             raise
@@ -57,37 +65,50 @@ class Sealer:
         """Make a checkpoint; None where another session is at it or the latest is younger than that.
 
         Either way the file has every line that the database has. Raises `CheckpointError`; and will not sign a ledger that
-        left what was sealed before.
+        left what was sealed before. What was checked once is remembered: only lines that came since are read again.
         """
         with ExitStack() as stack:
             async with sealing_turn(self._database) as turn:
                 if turn is None:
                     return None
-                file = stack.enter_context(opened_log(self._file))
+                file = stack.enter_context(opened_log(self._file, self._place))
                 at = await turn.now()
-                known = self._in_step(file, await turn.lines())
-                if known and at < _moment(known[-1].at) + timedelta(seconds=unless_younger_s):
+                latest = await self._in_step(file, turn)
+                if latest is not None and at < _moment(latest.at) + timedelta(seconds=unless_younger_s):
                     return None
                 await self._require_faithful(turn)
-                tree = await turn.write_pages(len(known) + 1)
-                checkpoint = self._signed(known, at, tree)
+                tree = await turn.write_pages(1 if latest is None else latest.number + 1)
+                checkpoint = self._signed(latest, at, tree)
                 await turn.add(checkpoint, TREES_KEPT)
             # Committed: the file is never ahead of the database, but of one that was rolled back.
             file.append([checkpoint.line])
+            self._remember(file, checkpoint)
             return checkpoint
 
-    def _in_step(self, file: LogFile, lines: list[str]) -> list[Checkpoint]:
-        """All checkpoints. Lines that the file lacks are added to it."""
+    async def _in_step(self, file: LogFile, turn: SealingTurn) -> Checkpoint | None:
+        """The latest checkpoint. Lines that the file lacks are added to it."""
+        known = self._latest if file.follows else None
+        lines = await turn.lines(1 if known is None else known.number)
+        if known is not None:
+            if lines[:1] != [known.line]:
+                raise CheckpointError(f"the database lacks checkpoint {known.number}: {_AFTER_RESTORE}")
+            lines = lines[1:]
         if len(file.lines) > len(lines):
             raise CheckpointError(f"the database lacks checkpoints that are in {self._file}: {_AFTER_RESTORE}")
         if lines[: len(file.lines)] != file.lines:
             raise CheckpointError(f"{self._file} and the database have different checkpoints: {_AFTER_RESTORE}")
         try:
-            known = read_lines(lines, is_signed, self._signer.public_key)
+            read = read_lines(lines, is_signed, self._signer.public_key, after=known)
         except EvidenceError as error:
             raise CheckpointError(f"{self._file}: {error}") from None
         file.append(lines[len(file.lines) :])
-        return known
+        latest = read[-1] if read else known
+        if latest is not None:
+            self._remember(file, latest)
+        return latest
+
+    def _remember(self, file: LogFile, latest: Checkpoint) -> None:
+        self._latest, self._place = latest, Place(file.end, latest.line)
 
     async def _require_faithful(self, turn: SealingTurn) -> None:
         try:
@@ -98,13 +119,19 @@ class Sealer:
         if departure is not None:
             raise CheckpointError(f"user {departure.user_id} seq {departure.seq}: {departure.what}")
 
-    def _signed(self, known: list[Checkpoint], at: datetime, tree: Tree) -> Checkpoint:
-        previous = line_hash(known[-1].line) if known else NONE_BEFORE
-        if known and (tree.accounts < known[-1].accounts or tree.entries < known[-1].entries):
-            raise CheckpointError(f"the ledger is smaller than checkpoint {known[-1].number} says: {_AFTER_RESTORE}")
+    def _signed(self, latest: Checkpoint | None, at: datetime, tree: Tree) -> Checkpoint:
+        previous = NONE_BEFORE if latest is None else line_hash(latest.line)
+        if latest is not None and (tree.accounts < latest.accounts or tree.entries < latest.entries):
+            raise CheckpointError(f"the ledger is smaller than checkpoint {latest.number} says: {_AFTER_RESTORE}")
         text = at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
         unsigned = Checkpoint(
-            len(known) + 1, text, tree.accounts, tree.entries, tree.root, previous, self._signer.public_key
+            1 if latest is None else latest.number + 1,
+            text,
+            tree.accounts,
+            tree.entries,
+            tree.root,
+            previous,
+            self._signer.public_key,
         )
         return unsigned._replace(signature=self._signer.sign(unsigned.statement))
 

@@ -119,14 +119,22 @@ def checkpoint_of(value: Any) -> Checkpoint:
     )
 
 
-def read_lines(lines: Sequence[str], is_signed: SignatureCheck, public_key: bytes | None = None) -> list[Checkpoint]:
-    """The checkpoints of a whole file: every line signed by one key, and chained to the line before. Raises `EvidenceError`.
+def read_lines(
+    lines: Sequence[str],
+    is_signed: SignatureCheck,
+    public_key: bytes | None = None,
+    *,
+    after: Checkpoint | None = None,
+) -> list[Checkpoint]:
+    """The checkpoints of a file: every line signed by one key, and chained to the line before. Raises `EvidenceError`.
 
-    Without `public_key` it is the first line's.
+    Without `public_key` it is the first line's. `after` is a checkpoint that was read before, and `lines` those that
+    follow it; without it they are the whole file.
     """
     found: list[Checkpoint] = []
-    previous = NONE_BEFORE
-    for number, line in enumerate(lines, 1):
+    previous = NONE_BEFORE if after is None else line_hash(after.line)
+    last = after
+    for number, line in enumerate(lines, 1 if after is None else after.number + 1):
         try:
             each = checkpoint_of(read_object(line))
             _require(each.line == line, "it is not written as it must be")
@@ -134,13 +142,13 @@ def read_lines(lines: Sequence[str], is_signed: SignatureCheck, public_key: byte
             _require(each.previous == previous, "it does not carry the hash of the line before")
             _require(each.public_key == (public_key or each.public_key), "another key signed it")
             _require(is_signed(each.public_key, each.signature, each.statement), "its signature is not valid")
-            if found:
-                _require(each.at >= found[-1].at, "it is older than the line before")
-                grew = each.entries >= found[-1].entries and each.accounts >= found[-1].accounts
+            if last is not None:
+                _require(each.at >= last.at, "it is older than the line before")
+                grew = each.entries >= last.entries and each.accounts >= last.accounts
                 _require(grew, "the ledger shrank since the line before")
         except EvidenceError as error:
             raise EvidenceError(f"line {number}: {error}") from None
-        public_key, previous = each.public_key, line_hash(line)
+        public_key, previous, last = each.public_key, line_hash(line), each
         found.append(each)
     return found
 

@@ -42,9 +42,9 @@ class SealingTurn:
         at: datetime = await self.connection.fetchval("SELECT now()")
         return at.astimezone(UTC)
 
-    async def lines(self) -> list[str]:
-        """The lines of all checkpoints, oldest first."""
-        return await list_lines(self.connection)
+    async def lines(self, first: int) -> list[str]:
+        """The lines of checkpoints from number `first` on, oldest first."""
+        return await list_lines(self.connection, first)
 
     async def write_pages(self, number: int) -> Tree:
         """Walk over all accounts and keep them as the sealed accounts of checkpoint `number`."""
@@ -84,9 +84,9 @@ async def sealing_turn(database: Database) -> AsyncIterator[SealingTurn | None]:
             connection.terminate()
 
 
-async def list_lines(connection: Connection) -> list[str]:
-    """The lines of all checkpoints, oldest first."""
-    return [row["line"] for row in await connection.fetch(_SQL["list_lines"])]
+async def list_lines(connection: Connection, first: int = 1) -> list[str]:
+    """The lines of checkpoints from number `first` on, oldest first."""
+    return [row["line"] for row in await connection.fetch(_SQL["list_lines"], first)]
 
 
 async def sealed_checkpoints(connection: Connection) -> list[Checkpoint]:

@@ -1,2 +1,2 @@
--- Every checkpoint's line, oldest first.
-SELECT line FROM pedro_ledger.checkpoint ORDER BY number
+-- The checkpoints' lines from number $1 on, oldest first.
+SELECT line FROM pedro_ledger.checkpoint WHERE number >= $1 ORDER BY number

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.proofs.errors import CheckpointError
 from pedro_ledger.proofs.log_file import opened_log, read_log
 from pedro_ledger.proofs.sealer import Sealer
-from pedro_ledger.proofs.signing import Signer, load_key, make_key
+from pedro_ledger.proofs.signing import Signer, is_signed, load_key, make_key
 from pedro_ledger.store.journal.rows import entry_of
 from pedro_ledger.store.proofs import checkpoints as store
 from tests.conftest import settings_for
@@ -247,6 +248,70 @@ async def test_one_session_seals_at_a_time_and_files_of_replicas_keep_step(
     again = await sealer.seal()
     assert again is not None
     assert len(read_log(file)) == 3
+
+
+async def test_what_was_checked_once_is_remembered(
+    api: Api, sealer: Sealer, database: Database, signer: Signer, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[bytes] = []
+
+    def counted(public_key: bytes, signature: bytes, statement: bytes) -> bool:
+        checked.append(statement)
+        return is_signed(public_key, signature, statement)
+
+    monkeypatch.setattr("pedro_ledger.proofs.sealer.is_signed", counted)
+    await api.user(100)
+    for _ in range(5):
+        await sealer.seal()
+    assert len(checked) == 0, "what it signed itself it need not check"
+    fresh = Sealer(database, signer, file)
+    assert await fresh.seal(unless_younger_s=60) is None
+    assert len(checked) == 5
+    assert await fresh.seal(unless_younger_s=60) is None
+    assert len(checked) == 5, "a turn reads new lines only"
+    await sealer.seal()
+    await fresh.seal()
+    assert len(checked) == 6
+    assert await findings(database, read_log(file)) == []
+
+
+async def test_a_file_or_a_database_that_lost_what_was_checked_is_noticed(
+    api: Api, sealer: Sealer, database: Database, file: Path
+) -> None:
+    await api.user(100)
+    for _ in range(3):
+        await sealer.seal()
+    whole = file.read_bytes()
+    file.write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])
+    await sealer.seal()
+    assert file.read_bytes().startswith(whole), "the file gets back what the database has"
+    forged = whole.replace(b'"number":1,', b'"number":9,')
+    file.write_bytes(forged)
+    with pytest.raises(CheckpointError, match="different checkpoints"):
+        await sealer.seal()
+    file.write_bytes(whole)
+    connection = await tampering(database)
+    await connection.execute("DELETE FROM pedro_ledger.checkpoint WHERE number > 2")
+    await connection.close()
+    with pytest.raises(CheckpointError, match="the database lacks checkpoint"):
+        await sealer.seal()
+
+
+async def test_the_loop_goes_on_while_a_turn_seals(api: Api, sealer: Sealer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that computes without a pause stops only its own thread."""
+    turns = threading.Event()
+
+    async def busy(self: store.SealingTurn, number: int) -> store.Tree:
+        assert turns.wait(60), "the loop of the daemon stood still"
+        return await write_pages(self, number)
+
+    write_pages = store.SealingTurn.write_pages
+    monkeypatch.setattr(store.SealingTurn, "write_pages", busy)
+    await api.user(100)
+    turn = asyncio.create_task(sealer.tick())
+    assert (await api.get("/livez", auth=None)).status == 200
+    turns.set()
+    await turn
 
 
 async def test_a_line_that_was_cut_short_is_not_counted(api: Api, sealer: Sealer, file: Path) -> None:
