@@ -29,7 +29,8 @@ _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 async def read_json(request: Request) -> Any:
     """The body as JSON. Raises the problems of `read_body` and `parse_json`."""
-    return parse_json(await read_body(request))
+    body = _body_at_hand(request)
+    return parse_json(await _rest_of_body(request) if body is None else body)
 
 
 async def read_body(request: Request) -> bytes:
@@ -38,6 +39,12 @@ async def read_body(request: Request) -> bytes:
     Raises the problems 408 when it does not come in time, 413 when it is too large, and 415 when it
     is encoded.
     """
+    body = _body_at_hand(request)
+    return await _rest_of_body(request) if body is None else body
+
+
+def _body_at_hand(request: Request) -> bytes | None:
+    """The whole body where it came with the head, as small bodies do."""
     if "Content-Encoding" in request.headers:
         raise Problem(
             415,
@@ -45,12 +52,17 @@ async def read_body(request: Request) -> bytes:
             "Encoding not supported",
             "Send the body as plain JSON, without Content-Encoding.",
         )
-    content, bytes_max = request.content, request.client_max_size
-    if content.is_eof():  # it came with the head, as small bodies do
-        body = content.read_nowait()
-        if len(body) > bytes_max:
-            raise body_too_large(bytes_max)
-        return body
+    content = request.content
+    if not content.is_eof():
+        return None
+    body = content.read_nowait()
+    if len(body) > request.client_max_size:
+        raise body_too_large(request.client_max_size)
+    return body
+
+
+async def _rest_of_body(request: Request) -> bytes:
+    bytes_max = request.client_max_size
     if request.content_length is not None and request.content_length > bytes_max:
         raise body_too_large(bytes_max)
     try:
