@@ -52,7 +52,11 @@ def deduct_of(operation_types: OperationTypes, caller: Caller, key: str, body: D
 
 
 def refund_of(operation_types: OperationTypes, caller: Caller, key: str, body: RefundBody) -> Refund:
-    """The operation that a refund's body asks for. Raises the problem 422 when it names neither or both ways to refund."""
+    """The operation that a refund's body asks for.
+
+    Raises the problem 422 when it names neither or both ways to refund, and 403 for one without an
+    entry by a key without `admin`: nothing bounds such a refund, so it makes credits as a grant does.
+    """
     details = details_with(body.details, body.reason)
     if body.entryId is not None:
         if body.operationType is not None:
@@ -70,6 +74,7 @@ def refund_of(operation_types: OperationTypes, caller: Caller, key: str, body: R
     if body.operationType is None or body.credits is None:
         missing = "operationType" if body.operationType is None else "credits"
         raise _unclear(missing, "Send entryId, or operationType and credits to refund without an entry.")
+    caller.require(Scope.ADMIN)
     operation_types.require(body.operationType)
     return Refund(key, caller.key_id, None, None, body.operationType, body.credits, details)
 

@@ -187,7 +187,7 @@ _TABLE = (
     Route("GET", f"{_USER}/storage", storage.totals, Scope.READ, answer=answers.StorageTotals, refusals=(404,), customers=True),
     Route("GET", _EVENTS, subscription_events.list_page, Scope.READ, query=SubscriptionEventsQuery,
           answer=Page[answers.SubscriptionEvent]),
-    Route("POST", _EVENTS, subscription_events.create, Scope.WRITE, body=SubscriptionEventBody, answer=answers.SubscriptionEvent,
+    Route("POST", _EVENTS, subscription_events.create, Scope.ADMIN, body=SubscriptionEventBody, answer=answers.SubscriptionEvent,
           statuses=(201,), refusals=(409,)),
     Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, query=ReportQuery,
           answer=answers.Report, media=tuple(TYPES.values()), refusals=(404, 422)),

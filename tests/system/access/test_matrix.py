@@ -153,6 +153,41 @@ def test_a_route_that_declares_nothing_is_shut() -> None:
         test_every_route_declares_a_scope_or_is_public_on_purpose(undeclared)
 
 
+async def test_only_admin_mints_by_a_refund_without_an_entry(matrix: Matrix) -> None:
+    api, user = matrix.api, matrix.values["user"]
+    minted = {"operationType": "AI_TEXT_CHAT", "credits": 5}
+    before = await api.balance(user)
+    for kind, status in ((Kind.WRITE, 403), (Kind.EVERYTHING, 201)):
+        alone = await api.post(f"/v1/users/{user}/refund", minted, key=f"mint-{kind.name}", auth=matrix.auth[kind])
+        line = {"type": "refund", "user": user, "idempotencyKey": f"mint-line-{kind.name}", **minted}
+        batch = await api.post("/v1/operations", {"operations": [line]}, auth=matrix.auth[kind])
+        (result,) = batch.json["results"]
+        assert (alone.status, result["status"]) == (status, status)
+        if status == 403:
+            assert (alone.code, alone.json["scope"]) == ("scope_missing", "admin")
+            assert (result["error"]["code"], result["error"]["scope"]) == ("scope_missing", "admin")
+            assert await api.balance(user) == before
+    assert await api.balance(user) == before + 10
+
+
+async def test_a_key_that_writes_refunds_by_entry(matrix: Matrix) -> None:
+    api, user, auth = matrix.api, matrix.values["user"], matrix.auth[Kind.WRITE]
+    entry = (await api.deduct(user, 3)).json["entryId"]
+    alone = await api.post(f"/v1/users/{user}/refund", {"entryId": entry, "credits": 1}, key="undo-1", auth=auth)
+    line = {"type": "refund", "user": user, "idempotencyKey": "undo-2", "entryId": entry}
+    batch = await api.post("/v1/operations", {"operations": [line]}, auth=auth)
+    assert (alone.status, batch.json["results"][0]["status"]) == (201, 201)
+
+
+async def test_only_admin_sets_the_plan_of_a_user(matrix: Matrix) -> None:
+    api = matrix.api
+    clerk_id = (await api.get(f"/v1/users/{matrix.values['user']}")).json["clerkId"]
+    event = {"clerkUserId": clerk_id, "planKey": "Pro", "status": "active", "eventType": "subscription.created"}
+    refused = await api.post("/v1/subscription-events", event, auth=matrix.auth[Kind.WRITE])
+    assert (refused.code, refused.json["scope"]) == ("scope_missing", "admin")
+    assert (await api.post("/v1/subscription-events", event, auth=matrix.auth[Kind.ADMIN])).status == 201
+
+
 async def test_what_is_wrong_with_a_key_is_not_told(matrix: Matrix) -> None:
     kinds = (Kind.NONE, Kind.UNKNOWN, Kind.OTHER_SCHEME, Kind.EXPIRED, Kind.REVOKED)
     replies = [await matrix.api.get("/v1/users", auth=matrix.auth[kind]) for kind in kinds]
