@@ -122,10 +122,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Sent]:
             found.append(Sent(logged.query, logged.args))
 
     def noting(original: Callable[..., Any]) -> Callable[..., Any]:
-        def opened(self: Database, *arguments: Any) -> Any:
+        def opened(self: Database, *arguments: Any, **named: Any) -> Any:
             task = asyncio.current_task()
             is_background.set(task is None or not task.get_name().startswith("Task-"))
-            return original(self, *arguments)
+            return original(self, *arguments, **named)
 
         return opened
 
