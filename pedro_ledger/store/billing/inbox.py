@@ -140,7 +140,7 @@ class WebhookStore:
             is_done = taken.state not in {State.WAITING, State.REJECTED}
             await connection.execute(
                 _SQL["settle_delivery"], *key, taken.state.stored, taken.user_id, record_id,
-                None if is_done else _payload(delivery), *(taken.obstacle or (None, None)),
+                None if is_done else _payload(delivery), *(taken.obstacle or (None, None)), taken.obstacle == NOT_FINISHED,
             )  # fmt: skip
         return taken._replace(is_repeat=is_new is None)
 

@@ -8,3 +8,4 @@ from tests.system.faults.scenarios import disks as disks
 from tests.system.faults.scenarios import machine as machine
 from tests.system.faults.scenarios import network as network
 from tests.system.faults.scenarios import server as server
+from tests.system.faults.scenarios import webhooks as webhooks
