@@ -1,5 +1,5 @@
--- Accounts by User.id ($1), by Clerk id ($2) or by a hold ($5 id, $6 tag, $7 seq), with the entries that operations name ($3 user,
--- $4 seq), as of one moment. Of an entry that has effects it tells all, with the entries about it and the grants that it drew from.
+-- Accounts by user ($1), Clerk id ($2) or hold ($5 id, $6 tag, $7 seq), with the entries that operations name ($3 user, $4 seq).
+-- All as of one moment. Of an entry that has effects it tells all, with the entries about it and the grants that it drew from.
 WITH wanted AS MATERIALIZED (
     SELECT ref, ref AS user_id FROM unnest($1::text[]) AS by_id (ref)
     UNION ALL

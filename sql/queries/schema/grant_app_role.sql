@@ -12,7 +12,7 @@ BEGIN
         LEFT JOIN (VALUES
             -- The ledger: appended to, and its accounts moved on.
             ('pedro_ledger.entry', 'SELECT, INSERT'),
-            ('pedro_ledger.account', 'SELECT, INSERT, UPDATE (plan_key, revision, seq, posted, held, open_items, head, updated_at)'),
+            ('pedro_ledger.account', 'SELECT, INSERT, UPDATE (plan_key, revision, seq, posted, held, open_items, due_at, head, updated_at)'),
             ('pedro_ledger.refusal', 'SELECT, INSERT, DELETE'),
             ('pedro_ledger.checkpoint', 'SELECT, INSERT'),
             ('pedro_ledger.api_key', 'SELECT, UPDATE (last_used_at)'),
