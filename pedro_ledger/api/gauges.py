@@ -19,6 +19,7 @@ class Gauges:
         self._metrics.in_flight.set(self._engine.in_flight)
         self._metrics.accounts_resident.set(len(registry))
         self._metrics.actors_active.set(len(registry.active))
+        self._metrics.actors_busy.set(len(self._engine.committer.busy))
         self._metrics.mailbox_deepest.set(registry.deepest_mailbox())
         size, idle = self._database.pool_size
         self._metrics.pool_connections.set(size)

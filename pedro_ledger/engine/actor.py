@@ -11,9 +11,9 @@ from pedro_ledger.engine.submission import Answer, Submission
 from pedro_ledger.ledger.account import Account, Loaded, Original
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry, Receipt
-from pedro_ledger.ledger.errors import IdempotencyKeyReused, LedgerError, Unavailable
+from pedro_ledger.ledger.errors import Busy, IdempotencyKeyReused, LedgerError, Unavailable
 from pedro_ledger.ledger.operations import Deduct, Grant, Heartbeat, Touch, fingerprint
-from pedro_ledger.ledger.units import Applied, Moved, Outcome, Refused, Replayed, Stored, Unit
+from pedro_ledger.ledger.units import Applied, Moved, Refused, Replayed, Stale, Stored, Unit
 
 PLAIN = frozenset({Deduct, Grant})
 """Operations that name no earlier entry; nearly all are."""
@@ -26,6 +26,8 @@ class Phase(Enum):
     LOADING = auto()
     WAITING = auto()
     COMMITTING = auto()
+    BUSY = auto()
+    """Somebody else has locked a row of the user; see `busy`."""
 
 
 class UserActor:
@@ -71,6 +73,17 @@ class UserActor:
         """Whether the account, or an entry that a refund names, must be read before the next unit."""
         return self.account is None or bool(self.missing_originals)
 
+    @property
+    def waiting(self) -> int:
+        """How many submissions wait to be decided."""
+        return len(self.put_back or ()) + (self.mailbox.qsize() if self.mailbox is not None else 0)
+
+    @property
+    def user_id(self) -> str:
+        """Whose actor it is, once the account is loaded."""
+        assert self.account is not None, "the actor has loaded its account"
+        return self.account.user_id
+
     def load(self, loaded: Loaded) -> None:
         """Stand on a freshly read account."""
         self.account = loaded.account
@@ -112,7 +125,7 @@ class UserActor:
         self.unit = unit
         return unit
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: Applied | Stale | Replayed) -> None:
         """Take in what became of the unit under way: answer, or put back what was not applied, to be decided again."""
         unit, followers = self.unit, self.followers
         assert unit is not None, "an actor finishes the unit that it handed over"
@@ -202,9 +215,10 @@ class UserActor:
             for submission in self._drain():
                 (late if submission.deadline <= now else kept).append(submission)
             self.put_back = kept
+            not_sent = BUSY if self.phase is Phase.BUSY else NOT_REACHED
             for submission in late:
                 if not submission.is_answered:
-                    submission.answer(Answer(None, OUTCOME_UNKNOWN if submission.in_doubt else NOT_REACHED))
+                    submission.answer(Answer(None, OUTCOME_UNKNOWN if submission.in_doubt else not_sent))
                     expired += 1
         return expired
 
@@ -294,6 +308,11 @@ OUTCOME_UNKNOWN = Unavailable(
 )
 NOT_REACHED = Unavailable(
     "The operation was not applied: the database could not be reached in time. "
+    "Send the same request again with the same idempotency key.",
+    outcome="not_applied",
+)
+BUSY = Busy(
+    "The operation was not applied: something else has locked a row of this user in the database. "
     "Send the same request again with the same idempotency key.",
     outcome="not_applied",
 )

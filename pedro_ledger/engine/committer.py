@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Set
 from time import monotonic, perf_counter
 
 from pedro_ledger.engine.actor import Phase, UserActor
+from pedro_ledger.engine.busy import BusyActors
+from pedro_ledger.engine.in_doubt import InDoubtUnits
 from pedro_ledger.engine.ports import Meter, OnFault, UnitStore, WallClock
 from pedro_ledger.engine.submission import Submission
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import LedgerError, NotCommitted, OutcomeUnknown, Unavailable
-from pedro_ledger.ledger.units import Outcome, Replayed, Stale, Unit
+from pedro_ledger.ledger.units import Busy, Outcome, Replayed, Stale, Unit
 
 BATCH_SPLIT_MIN = 32
 """Fewer operations than these are never spread over two batches: a commit costs as much as writing fifteen operations."""
@@ -23,6 +25,8 @@ filled meanwhile."""
 RETRY_FIRST_S = 0.02
 RETRY_LONGEST_S = 1.0
 FAILURE_TOLD_S = 5.0
+SETTLE_ON_LANE_S = 0.25
+"""A lane waits so long for units in doubt whose accounts somebody has locked, most often the commit itself, which soon ends."""
 
 
 class BatchSlot:
@@ -46,6 +50,7 @@ class GroupCommitter:
         on_idle: Callable[[UserActor], None],
         in_flight: Callable[[], int],
         on_fault: OnFault,
+        jitter: Callable[[], float],
         *,
         batch_operations_max: int,
         unit_operations_max: int,
@@ -68,6 +73,8 @@ class GroupCommitter:
         self._failure = ""
         self.facts = Facts()
         """The prices in force."""
+        self.busy = BusyActors(store, on_idle, jitter)
+        self.in_doubt = InDoubtUnits(store, self._finish)
 
     def enqueue(self, actor: UserActor) -> None:
         """The actor has work and a loaded account."""
@@ -125,49 +132,96 @@ class GroupCommitter:
         answers the other and takes in what its callers ask next. Without this a large batch is followed by a small one
         for ever, and each side waits for the other in turn.
         """
-        half = (self._operations_last + self._in_flight()) // 2
+        asking = self._in_flight() - (self.busy.operations if self.busy else 0)
+        half = (self._operations_last + asking) // 2
         return min(max(half, BATCH_SPLIT_MIN), self._batch_operations_max)
 
     async def _commit(self, slots: list[BatchSlot]) -> None:
-        units = [slot.unit for slot in slots]
-        started = perf_counter()
-        try:
-            outcomes = await self._store.commit(units)
-        except OutcomeUnknown as failure:
-            self._note_failure(failure)
-            self._meter.unknown(len(units))
-            for slot in slots:
-                slot.actor.mark_in_doubt()
-            outcomes = await self._settle(units)
-        except NotCommitted as failure:
-            if failure.poisoned:
-                await self._split(slots, failure)
-            else:
+        while slots:
+            units = [slot.unit for slot in slots]
+            started = perf_counter()
+            try:
+                outcomes = await self._store.commit(units)
+            except OutcomeUnknown as failure:
+                self._note_failure(failure)
+                self._meter.unknown(len(units))
+                for slot in slots:
+                    slot.actor.mark_in_doubt()
+                await self._settle(slots)
+                return
+            except NotCommitted as failure:
+                if failure.locked_users:
+                    slots = self._without(slots, failure.locked_users)
+                    continue
+                if failure.poisoned:
+                    await self._split(slots, failure)
+                    return
                 self._note_failure(failure)
                 if failure.error is None:
                     await self._retry_later(slots)
                 else:
                     self._fail(slots, failure.error)
+                return
+            self._retry_s, self._failure = RETRY_FIRST_S, ""
+            self._meter.batch(len(units), sum(len(unit.decided) for unit in units), perf_counter() - started)
+            for slot, outcome in zip(slots, outcomes, strict=True):
+                self._finish(slot.actor, outcome)
             return
-        self._retry_s, self._failure = RETRY_FIRST_S, ""
-        self._meter.batch(len(units), sum(len(unit.decided) for unit in units), perf_counter() - started)
-        for slot, outcome in zip(slots, outcomes, strict=True):
-            if isinstance(outcome, Stale):
-                self._meter.stale(1)
-            elif isinstance(outcome, Replayed):
-                self._meter.replayed(len(outcome.answers))
-            slot.actor.finish(outcome)
-            self._on_idle(slot.actor)
 
-    async def _settle(self, units: Sequence[Unit[Submission]]) -> list[Outcome]:
-        """Ask until the database answers: nobody may be told "failed" of what may have happened. Callers have their deadline."""
-        retry_s = RETRY_FIRST_S
+    def _finish(self, actor: UserActor, outcome: Outcome) -> None:
+        if isinstance(outcome, Busy):
+            self._defer(actor)
+            return
+        if isinstance(outcome, Stale):
+            self._meter.stale(1)
+        elif isinstance(outcome, Replayed):
+            self._meter.replayed(len(outcome.answers))
+        actor.finish(outcome)
+        self._on_idle(actor)
+
+    def _without(self, slots: list[BatchSlot], locked_users: Set[str]) -> list[BatchSlot]:
+        """Defer those whose rows somebody has locked. Returns the others."""
+        others: list[BatchSlot] = []
+        for slot in slots:
+            if slot.unit.user_id in locked_users:
+                self._defer(slot.actor)
+            else:
+                others.append(slot)
+        return others
+
+    def _defer(self, actor: UserActor) -> None:
+        self._meter.busy(1)
+        actor.abandon_unit()
+        self.busy.add(actor)
+
+    async def _settle(self, slots: list[BatchSlot]) -> None:
+        """Ask until the database answers: nobody may be told "failed" of what may have happened. Callers have their deadline.
+
+        Units whose accounts somebody has locked are soon asked for elsewhere, so that nobody waits behind them.
+        """
+        retry_s, waited_s = RETRY_FIRST_S, 0.0
         while True:
             try:
-                return await self._store.settle(units)
+                outcomes = await self._store.settle([slot.unit for slot in slots])
             except OutcomeUnknown:
                 await asyncio.sleep(retry_s)
                 retry_s = min(2 * retry_s, RETRY_LONGEST_S)
+                continue
+            self._retry_s, self._failure = RETRY_FIRST_S, ""
+            locked: list[BatchSlot] = []
+            for slot, outcome in zip(slots, outcomes, strict=True):
+                if outcome is None:
+                    locked.append(slot)
+                else:
+                    self._finish(slot.actor, outcome)
+            if not locked:
+                return
+            if waited_s >= SETTLE_ON_LANE_S:
+                self.in_doubt.add((slot.actor, slot.unit) for slot in locked)
+                return
+            slots, pause_s = locked, max(RETRY_FIRST_S, waited_s)
+            await asyncio.sleep(pause_s)
+            waited_s += pause_s
 
     async def _retry_later(self, slots: list[BatchSlot]) -> None:
         """The database could not take the batch, through no fault of the batch: back into the line, and wait a little."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from random import random
 from typing import NamedTuple
 
 from pedro_ledger.engine.actor import Phase, UserActor
@@ -48,6 +49,7 @@ class Engine:
         limits: EngineLimits,
         *,
         on_fault: OnFault = lambda user, error: None,
+        jitter: Callable[[], float] = random,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._monotonic: Callable[[], float] = self.loop.time
@@ -74,6 +76,7 @@ class Engine:
             self._step,
             lambda: self.in_flight,
             on_fault,
+            jitter,
             batch_operations_max=limits.batch_operations_max,
             unit_operations_max=limits.unit_operations_max,
         )
@@ -81,9 +84,9 @@ class Engine:
         self.sweeper = Sweeper(self.registry, meter, self._monotonic, account_idle_s=limits.account_idle_s)
 
     def start(self) -> None:
-        """Start the lanes and the loader. The sweeper is the caller's to run: see `Sweeper`."""
+        """Start the lanes, the loader and what asks after locked rows. The sweeper is the caller's to run: see `Sweeper`."""
         runs = [self.committer.run_lane for _ in range(self._limits.commit_lanes)]
-        for run in (*runs, self.loader.run):
+        for run in (*runs, self.loader.run, self.committer.busy.run, self.committer.in_doubt.run):
             task = self.loop.create_task(run(), name=run.__qualname__)
             task.add_done_callback(self._note_crash)
             self._tasks.append(task)

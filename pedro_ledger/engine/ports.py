@@ -26,11 +26,16 @@ class UnitStore(Protocol):
         """
         ...
 
-    async def settle(self, units: Sequence[Unit[Any]]) -> list[Outcome]:
+    async def settle(self, units: Sequence[Unit[Any]]) -> list[Outcome | None]:
         """Find out what became of a batch whose commit ended in `OutcomeUnknown`, under the accounts' row locks.
 
-        Raises `OutcomeUnknown` while that still cannot be told.
+        None for a unit whose account somebody else has locked: that may be the commit itself. Raises `OutcomeUnknown` while
+        nothing can be told.
         """
+        ...
+
+    async def find_locked(self, user_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the users of whom somebody else has locked a row now. Raises `Unavailable` when the database cannot be asked."""
         ...
 
 
@@ -51,6 +56,9 @@ class Meter(Protocol):
 
     def stale(self, units: int) -> None:
         """Units had to be decided again because another writer was faster."""
+
+    def busy(self, units: int) -> None:
+        """Units were deferred because somebody else had locked a row of their user."""
 
     def replayed(self, operations: int) -> None:
         """Operations were answered with what their key had been answered before."""

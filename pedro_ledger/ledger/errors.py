@@ -177,7 +177,7 @@ class SchemaChanged(Unavailable):
 
 
 class Busy(Unavailable):
-    """Something else holds a row of the user"""
+    """Something else has locked a row of the user"""
 
     code = "busy"
 
@@ -199,6 +199,8 @@ class NotCommitted(Exception):
         if poisoned and error is None:
             error = OperationRejected(f"The database refuses this operation: {reason}.")
         self.error = error
+        self.locked_users: frozenset[str] = frozenset()
+        """Users of the batch whose rows somebody else has locked; the others can be committed without them."""
 
 
 class OutcomeUnknown(Exception):

@@ -155,7 +155,7 @@ class Unit(Generic[T]):
             self.after = Account(user_id, tag, plan_id, revision + 1, seq, posted, held, head, state)
         return self.after
 
-    def settled(self, account: Account, answers: dict[str, Stored]) -> "Outcome":
+    def settled(self, account: Account, answers: dict[str, Stored]) -> "Applied | Stale | Replayed":
         """What became of this unit, when its commit left that open: `account` and the `answers` under its keys as they are now.
 
         Applied only where the account stands exactly where the unit left it. The same answers beside another account may be
@@ -211,5 +211,12 @@ class Replayed(NamedTuple):
     answers: dict[str, Stored]
 
 
-Outcome = Applied | Stale | Replayed
+class Busy:
+    """Nothing of the unit was applied: somebody else has locked a row of its user. Decide again when it is free."""
+
+    __slots__ = ()  # no tuple: two empty ones are equal, and this is not `Applied`
+
+
+Outcome = Applied | Stale | Replayed | Busy
 APPLIED = Applied()
+BUSY = Busy()

@@ -113,6 +113,11 @@ class Metrics:
             "Units decided again because another writer was faster.",
             registry=registry,
         )
+        self._busy = Counter(
+            "pedro_ledger_busy_units",
+            "Units deferred because something else had locked a row of their user.",
+            registry=registry,
+        )
         self._replays = Counter(
             "pedro_ledger_replays", "Operations answered as their key was answered before.", registry=registry
         )
@@ -150,6 +155,7 @@ class Metrics:
         self.in_flight = self._gauge("operations_in_flight", "Operations without an answer yet.")
         self.accounts_resident = self._gauge("accounts_resident", "Accounts in memory.")
         self.actors_active = self._gauge("actors_active", "Actors that are not resting.")
+        self.actors_busy = self._gauge("actors_busy", "Users who wait for a row that something else has locked.")
         self.mailbox_deepest = self._gauge("mailbox_deepest", "Operations in the fullest mailbox of those active now.")
         self.pool_connections = self._gauge("pool_connections", "Connections of the read pool.")
         self.pool_idle = self._gauge("pool_idle_connections", "Idle connections of the read pool.")
@@ -226,6 +232,10 @@ class Metrics:
     def stale(self, units: int) -> None:
         """Units had to be decided again."""
         self._stale.inc(units)
+
+    def busy(self, units: int) -> None:
+        """Units were deferred because somebody else had locked a row of their user."""
+        self._busy.inc(units)
 
     def replayed(self, operations: int) -> None:
         """Operations were answered with what their key had been answered before."""

@@ -25,7 +25,7 @@ class Store:
         self.settled: list[list[AnyUnit]] = []
         self.loads: list[list[str]] = []
         self.script: list[Callable[[Sequence[AnyUnit]], list[Outcome]]] = []
-        self.settle_script: list[Callable[[Sequence[AnyUnit]], list[Outcome]]] = []
+        self.settle_script: list[Callable[[Sequence[AnyUnit]], list[Outcome | None]]] = []
         self.load_script: list[Callable[[Sequence[AccountQuery]], None]] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -33,6 +33,9 @@ class Store:
         """A commit has been asked for."""
         self.turns = 0
         """Turns of the loop that a commit takes."""
+        self.locked: set[str] = set()
+        """Users of whom somebody has locked a row."""
+        self.probes: list[list[str]] = []
         self.unadopted: set[str] = set()
         self.accounts: dict[str, Account] = {}
         """As the units that were applied left them."""
@@ -63,7 +66,12 @@ class Store:
         }
         return outcomes
 
-    async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome]:
+    async def find_locked(self, user_ids: Sequence[str]) -> frozenset[str]:
+        self.probes.append(list(user_ids))
+        await asyncio.sleep(0)
+        return frozenset(self.locked.intersection(user_ids))
+
+    async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome | None]:
         self.settled.append(list(units))
         await asyncio.sleep(0)
         return self.settle_script.pop(0)(units)

@@ -1,6 +1,6 @@
 """Writing units: one statement, one round trip, one transaction a batch; and finding out what became of a batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,20 +9,25 @@ import orjson
 
 from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.entries import Entry
-from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
+from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Unavailable
 from pedro_ledger.ledger.open_items import NEVER, render
-from pedro_ledger.ledger.units import APPLIED, Outcome, Refused, Replayed, Stale, Stored, Unit
+from pedro_ledger.ledger.units import APPLIED, BUSY, Outcome, Refused, Replayed, Stale, Stored, Unit
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.failures import CONNECTION_FAILURES, commit_failure
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.sessions import HOT_SETTINGS, SERVING
+from pedro_ledger.store.journal.lock_holders import LockHolderLog
 from pedro_ledger.store.journal.rows import account_of, stored_entry_of, stored_refusal_of
 
 _SQL = SqlFiles("journal")
 COMMIT_BATCH = _SQL["commit_batch"]
 _LOCK = _SQL["lock_accounts"]
 _FIND = _SQL["find_answers"]
+_FIND_LOCKED = _SQL["find_locked"]
 
+LOCK_TIMEOUT_S = 0.25
+"""A commit waits for a lock so long at most: longer than another replica's commit takes, and shorter than `deadlock_timeout`, so
+that in a circle of waits it is the daemon who gives way, and tries again."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AnyUnit = Unit[Any]
 
@@ -34,6 +39,7 @@ class BatchWriter:
         self._database = database
         self._timeout_s = commit_timeout_s
         self._idle: list[_Channel] = []
+        self._holders = LockHolderLog(database)
 
     async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:
         """Write a batch. Raises `NotCommitted` or `OutcomeUnknown`; see `UnitStore`."""
@@ -41,23 +47,37 @@ class BatchWriter:
         try:
             rejected = await channel.commit(batch_arguments(units), self._timeout_s)
         except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
-            failure = commit_failure(error)
-            if isinstance(failure, NotCommitted) and channel.is_reusable:
-                self._idle.append(channel)
-            else:
-                channel.connection.terminate()
-            raise failure from error
+            raise await self._failure_of(error, channel, units) from error
         except BaseException:
             channel.connection.terminate()
             raise
         self._idle.append(channel)
+        if any(row["is_locked"] for row in rejected):
+            self._holders.note(units[row["unit_no"] - 1].user_id for row in rejected if row["is_locked"])
         return outcomes_of(units, rejected)
 
-    async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome]:
+    async def find_locked(self, user_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the users of whom somebody else has locked a row now. Raises `Unavailable`."""
+        try:
+            channel = self._idle.pop() if self._idle else await self._open()
+        except NotCommitted as error:
+            raise Unavailable("The database cannot be asked now.", reason=str(error)) from error
+        try:
+            locked = await channel.find_locked(user_ids, self._timeout_s)
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES) as error:
+            channel.connection.terminate()
+            raise Unavailable("The database cannot be asked now.", reason=type(error).__name__) from error
+        except BaseException:
+            channel.connection.terminate()
+            raise
+        self._idle.append(channel)
+        return locked
+
+    async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome | None]:
         """Find out what became of a batch, on a fresh connection and under its accounts' row locks.
 
-        The locks wait for whatever of the batch is still under way in the server. What arrives later finds the
-        accounts at another revision, or is what the caller's own retry replays.
+        A locked account is left open: whatever of the batch is still under way in the server has locked it. What
+        arrives later finds the accounts at another revision, or is what the caller's own retry replays.
         """
         try:
             connection = await self._database.connect()
@@ -65,8 +85,11 @@ class BatchWriter:
             raise OutcomeUnknown("the database cannot be reached") from error
         try:
             await connection.execute("BEGIN", timeout=self._timeout_s)
-            accounts = await connection.fetch(_LOCK, [unit.user_id for unit in units], timeout=self._timeout_s)
-            keys = [(unit.user_id, decided.key) for unit in units for _, decided in unit.decided]
+            rows = await connection.fetch(_LOCK, [unit.user_id for unit in units], timeout=self._timeout_s)
+            accounts = {account.user_id: account for account in (account_of(orjson.loads(row[0])) for row in rows)}
+            keys = [
+                (unit.user_id, decided.key) for unit in units if unit.user_id in accounts for _, decided in unit.decided
+            ]
             answers = await connection.fetch(
                 _FIND, [user for user, _ in keys], [key for _, key in keys], timeout=self._timeout_s
             )
@@ -81,12 +104,34 @@ class BatchWriter:
 
     async def close(self) -> None:
         """Close the idle connections."""
+        await self._holders.close()
         while self._idle:
             connection = self._idle.pop().connection
             try:
                 await connection.close(timeout=1)
             except (asyncpg.PostgresError, *CONNECTION_FAILURES):
                 connection.terminate()
+
+    async def _failure_of(
+        self, error: BaseException, channel: "_Channel", units: Sequence[AnyUnit]
+    ) -> NotCommitted | OutcomeUnknown:
+        """What a failed commit says. Its connection is kept where it is certain to stand outside a transaction."""
+        failure = commit_failure(error)
+        try:
+            if isinstance(failure, NotCommitted) and await channel.is_rolled_back(self._timeout_s):
+                if isinstance(error, asyncpg.LockNotAvailableError):
+                    failure.locked_users = await channel.find_locked([unit.user_id for unit in units], self._timeout_s)
+                    if failure.locked_users:
+                        self._holders.note(failure.locked_users)
+                self._idle.append(channel)
+                return failure
+        except (asyncpg.PostgresError, *CONNECTION_FAILURES):
+            pass
+        except BaseException:
+            channel.connection.terminate()
+            raise
+        channel.connection.terminate()
+        return failure
 
     async def _open(self) -> "_Channel":
         try:
@@ -107,7 +152,8 @@ class _Channel:
 
     @classmethod
     async def open(cls, database: Database, timeout_s: float) -> "_Channel":
-        connection = await database.connect(HOT_SETTINGS, SERVING._replace(statement_s=timeout_s))
+        timeouts = SERVING._replace(lock_s=LOCK_TIMEOUT_S, statement_s=timeout_s)
+        connection = await database.connect(HOT_SETTINGS, timeouts)
         try:
             statement = None if database.url.pgbouncer else await connection.prepare(COMMIT_BATCH, timeout=timeout_s)
         except BaseException:
@@ -123,10 +169,19 @@ class _Channel:
         await self.connection.execute("COMMIT", timeout=timeout_s)
         return rejected
 
-    @property
-    def is_reusable(self) -> bool:
-        """Whether it stands after a failed commit where it stood before: not inside a transaction."""
-        return self._statement is not None and not self.connection.is_closed()
+    async def find_locked(self, user_ids: Sequence[str], timeout_s: float) -> frozenset[str]:
+        await self.connection.execute("BEGIN", timeout=timeout_s)
+        rows = await self.connection.fetch(_FIND_LOCKED, user_ids, timeout=timeout_s)
+        await self.connection.execute("ROLLBACK", timeout=timeout_s)
+        return frozenset(row["user_id"] for row in rows)
+
+    async def is_rolled_back(self, timeout_s: float) -> bool:
+        """Whether it stands after a failed commit where it stood before."""
+        if self.connection.is_closed():
+            return False
+        if self._statement is None:
+            await self.connection.execute("ROLLBACK", timeout=timeout_s)
+        return True
 
 
 def batch_arguments(units: Sequence[AnyUnit]) -> list[Any]:
@@ -227,6 +282,9 @@ def outcomes_of(units: Sequence[AnyUnit], rejected: Sequence[asyncpg.Record]) ->
             continue
         place = row["unit_no"] - 1
         outcome = outcomes[place]
+        if row["is_locked"] and row["entry"] is None and row["refusal"] is None:
+            outcomes[place] = BUSY
+            continue
         if row["account"] is None:
             raise NotCommitted(f"account {units[place].user_id} has vanished", poisoned=True)
         if not isinstance(outcome, Replayed):
@@ -239,18 +297,15 @@ def outcomes_of(units: Sequence[AnyUnit], rejected: Sequence[asyncpg.Record]) ->
 
 
 def settled_outcomes(
-    units: Sequence[AnyUnit], accounts: Sequence[asyncpg.Record], found: Sequence[asyncpg.Record]
-) -> list[Outcome]:
-    """An outcome per unit from what the database holds now."""
-    account_by_user: dict[str, Account] = {}
-    for row in accounts:
-        account = account_of(orjson.loads(row["account"]))
-        account_by_user[account.user_id] = account
+    units: Sequence[AnyUnit], accounts: Mapping[str, Account], found: Sequence[asyncpg.Record]
+) -> list[Outcome | None]:
+    """An outcome per unit from what the database holds now; None for a unit whose account is not among `accounts`."""
     answers_by_user: dict[str, dict[str, Stored]] = {unit.user_id: {} for unit in units}
     for row in found:
         _note(answers_by_user[row["user_id"]], row["entry"], row["refusal"])
     return [
-        unit.settled(account_by_user.get(unit.user_id, unit.before), answers_by_user[unit.user_id]) for unit in units
+        unit.settled(accounts[unit.user_id], answers_by_user[unit.user_id]) if unit.user_id in accounts else None
+        for unit in units
     ]
 
 

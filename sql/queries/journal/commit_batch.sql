@@ -6,16 +6,22 @@ WITH write_guard AS MATERIALIZED (
     SELECT set_config('pedro_ledger.writer', 'on', true) || set_config('pedro_ledger.books', '2', true) AS writer
 ),
 locked AS MATERIALIZED (
-    -- In one order, whatever the batch's own order is: two replicas can wait for each other, but never in a circle.
+    -- In one order, whatever the batch's own order is: two replicas can wait for each other, but never in a circle. A lock
+    -- that outlasts any commit ends the statement by lock_timeout; find_locked.sql then tells whose account it is.
     SELECT account.*
     FROM pedro_ledger.account
     WHERE account.user_id = ANY (string_to_array($1, E'\x01', E'\x02')) AND (SELECT writer FROM write_guard) IS NOT NULL
     ORDER BY account.user_id
-    FOR UPDATE
+    FOR NO KEY UPDATE
 ),
 unit AS MATERIALIZED (
     SELECT asked.*, substring($7::bytea FROM asked.no::integer * 32 - 31 FOR 32) AS head,
-        locked.revision = asked.on_revision AS is_fresh, asked.seq > locked.seq AS appends, locked.balance_id
+        locked.revision = asked.on_revision AS is_fresh, asked.seq > locked.seq AS appends, locked.balance_id,
+        -- A balance is the app's row, and never waited for: its lock concerns its own user. NULL where it is locked.
+        CASE WHEN locked.revision = asked.on_revision AND asked.seq > locked.seq THEN
+            (SELECT true FROM public."CreditBalance" AS balance WHERE balance."userId" = locked.user_id
+             FOR NO KEY UPDATE SKIP LOCKED)
+        ELSE true END AS is_free
     FROM unnest(string_to_array($1, E'\x01', E'\x02'), ($2::text)::bigint[], ($3::text)::bigint[], ($4::text)::bigint[],
                 ($5::text)::integer[], ($6::text)::integer[])
         WITH ORDINALITY AS asked (user_id, on_revision, revision, seq, posted, held, no)
@@ -69,7 +75,8 @@ answered AS MATERIALIZED (
     ) AS known
 ),
 fit AS MATERIALIZED (
-    SELECT unit.* FROM unit WHERE unit.is_fresh AND NOT EXISTS (SELECT FROM answered WHERE answered.no = unit.no)
+    SELECT unit.* FROM unit
+    WHERE unit.is_fresh AND unit.is_free AND NOT EXISTS (SELECT FROM answered WHERE answered.no = unit.no)
 ),
 moved_account AS (
     UPDATE pedro_ledger.account
@@ -129,7 +136,11 @@ FROM (
         'a balance, an account or a row of the batch is missing') AS is_whole
 ) AS checked
 LEFT JOIN LATERAL (
-    SELECT unit.no::integer AS unit_no, to_jsonb(locked) AS account, answered.entry, answered.refusal
+    SELECT unit.no::integer AS unit_no, to_jsonb(locked) AS account, answered.entry, answered.refusal,
+        CASE WHEN unit.is_fresh AND unit.is_free IS NULL THEN
+            pedro_ledger.ensure(EXISTS (SELECT FROM public."CreditBalance" AS balance WHERE balance."userId" = unit.user_id),
+                                'a balance of the batch is missing')
+        END AS is_locked
     FROM unit
     LEFT JOIN locked ON locked.user_id = unit.user_id
     LEFT JOIN answered ON answered.no = unit.no

@@ -1,6 +1,5 @@
--- Wait for whoever writes these accounts, then read them; locked until the transaction ends.
+-- The accounts that nobody else has locked; they are ours until the transaction ends.
 SELECT to_jsonb(account) AS account
 FROM pedro_ledger.account
 WHERE account.user_id = ANY ($1::text[])
-ORDER BY account.user_id
-FOR UPDATE
+FOR NO KEY UPDATE SKIP LOCKED

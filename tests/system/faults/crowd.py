@@ -60,6 +60,8 @@ class Crowd:
         self._answered: deque[Ask] = deque(maxlen=500)
         self.statuses: dict[tuple[int, str | None], int] = {}
         """How often each status and code was answered."""
+        self.latencies_s: deque[float] = deque(maxlen=1_000_000)
+        """Of each request, whatever its answer."""
         self.slowest_s = 0.0
         """The longest that a caller waited for any answer."""
         self.last_acknowledged_ns = 0
@@ -166,7 +168,8 @@ class Crowd:
             answers = [SILENCE] * len(asks)
         self.journal.told(attempt, answers)
         now = monotonic_ns()
-        self.slowest_s = max(self.slowest_s, (now - started) / 1e9)
+        self.latencies_s.append((now - started) / 1e9)
+        self.slowest_s = max(self.slowest_s, self.latencies_s[-1])
         for told in answers:
             self.statuses[told.status, told.code] = self.statuses.get((told.status, told.code), 0) + 1
             if told.status == 201:

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from enum import Enum
 from random import Random
+from typing import Any
 
 from pedro_ledger.ledger.account import AccountQuery, Loaded
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Unavailable
 from pedro_ledger.ledger.units import Outcome
 from tests.system.simulation.world import AnyUnit, Broken, World
+
+LOCK_TIMEOUT_S = 0.25
+LOCK_POLLS = 5
 
 
 class Fault(Enum):
@@ -31,6 +35,12 @@ class Weather:
         self.faults = random.choice((0.0, 0.1, 0.4, 0.8))
         self.kinds = random.sample(list(Fault)[1:], random.randint(1, len(Fault) - 1))
         self.latency_s = random.choice((0.0, 0.001, 0.05))
+        self.locks = random.choice((0, 0, 1, 3))
+        """How many programs of the app's hold rows now and then."""
+
+    def settle_down(self) -> None:
+        """Nothing goes wrong but that rows are locked."""
+        self.faults, self.latency_s, self.locks = 0.0, 0.001, 3
 
     def clear(self) -> None:
         """From now on nothing goes wrong."""
@@ -45,8 +55,7 @@ class Link:
         self._random = random
         self._weather = weather
         self._injected = injected
-        self._in_the_network: set[asyncio.Task[None]] = set()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._late: set[asyncio.Task[None]] = set()
 
     async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
         await self._latency()
@@ -66,11 +75,11 @@ class Link:
         if fault is Fault.CUT_BEFORE:
             raise OutcomeUnknown(fault.value)
         if fault is Fault.IN_THE_NETWORK:
-            self._later(units, self._in_the_network)
+            self._later(self._apply_late(units))
             raise OutcomeUnknown(fault.value)
-        await self._locks()
+        await self._wait_for_accounts(units)
         if fault is Fault.UNDER_WAY:
-            self._later(units, self._under_way)
+            self._later(self._finish_later(units))
             raise OutcomeUnknown(fault.value)
         if fault is Fault.STALL:
             await asyncio.sleep(self._random.uniform(1, 25))
@@ -80,39 +89,69 @@ class Link:
             raise OutcomeUnknown(fault.value)
         return outcomes
 
-    async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome]:
+    async def find_locked(self, user_ids: Sequence[str]) -> frozenset[str]:
+        await self._latency()
+        if self._goes_wrong():
+            self._injected["asking after locks fails"] += 1
+            raise Unavailable("the database cannot be asked")
+        locks = self._world.locks
+        return locks.locked_accounts(user_ids) | locks.balances.intersection(user_ids)
+
+    async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome | None]:
         await self._latency()
         if self._goes_wrong():
             self._injected["settle fails"] += 1
             raise OutcomeUnknown("the database does not answer")
-        await self._locks()
         outcomes = self._world.settle(units)
         await self._latency()
         return outcomes
 
     async def quiet(self) -> None:
         """Wait for what is still on its way to the world."""
-        while waiting := self._in_the_network | self._under_way:
-            await asyncio.wait(waiting)
+        while self._late:
+            await asyncio.wait(self._late)
 
-    def _later(self, units: Sequence[AnyUnit], where: set[asyncio.Task[None]]) -> None:
-        task = asyncio.get_running_loop().create_task(self._apply_late(units, self._random.uniform(0, 20)))
-        where.add(task)
-        task.add_done_callback(where.discard)
+    def _later(self, arriving: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(arriving)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
 
-    async def _apply_late(self, units: Sequence[AnyUnit], delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
+    async def _apply_late(self, units: Sequence[AnyUnit]) -> None:
+        await asyncio.sleep(self._random.uniform(0, 20))
         try:
+            await self._wait_for_accounts(units)
             self._world.apply(units)
         except NotCommitted:
             self._injected["a late batch is refused"] += 1
         except Broken:
             pass  # the world remembers it
 
-    async def _locks(self) -> None:
-        """What the server still works on holds its rows."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+    async def _finish_later(self, units: Sequence[AnyUnit]) -> None:
+        """The server works on, and holds the accounts meanwhile."""
+        users = Counter(unit.user_id for unit in units)
+        self._world.locks.accounts.update(users)
+        try:
+            await asyncio.sleep(self._random.uniform(0, 20))
+            self._world.apply(units)
+        except NotCommitted:
+            self._injected["a late batch is refused"] += 1
+        except Broken:
+            pass  # the world remembers it
+        finally:
+            self._world.locks.accounts.subtract(users)
+
+    async def _wait_for_accounts(self, units: Sequence[AnyUnit]) -> None:
+        """For as long as a commit waits for a lock. Raises `NotCommitted`, which tells whose accounts are locked then."""
+        users = [unit.user_id for unit in units]
+        for _ in range(LOCK_POLLS):
+            if not self._world.locks.locked_accounts(users):
+                return
+            await asyncio.sleep(LOCK_TIMEOUT_S / LOCK_POLLS)
+        locked = self._world.locks.locked_accounts(users)
+        if locked:
+            failure = NotCommitted("LockNotAvailableError (55P03)", poisoned=False)
+            failure.locked_users = locked | self._world.locks.balances.intersection(users)
+            raise failure
 
     async def _latency(self) -> None:
         await asyncio.sleep(self._random.uniform(0, self._weather.latency_s))

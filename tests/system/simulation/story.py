@@ -12,12 +12,14 @@ from pedro_ledger.engine.sweeper import SWEEP_EVERY_S
 from pedro_ledger.ledger.entries import Receipt
 from pedro_ledger.ledger.errors import InsufficientCredits, LedgerError, Unavailable
 from pedro_ledger.ledger.operations import KINDS, Adjustment, Deduct, Grant, Operation, Refund
-from tests.engine.fakes import sweep
+from tests.engine.fakes import limits, sweep
 from tests.system.simulation import virtual_time
-from tests.system.simulation.link import Link, Weather
+from tests.system.simulation.link import LOCK_TIMEOUT_S, Link, Weather
 from tests.system.simulation.world import POISON, World, promise
 
 TIMEOUT_S = 5.0
+NOTICED_WITHIN_S = 1.5
+"""A row that was let go of is noticed within this time, the sweep that tells of deadlines included."""
 START_MS = 1_795_000_000_000
 
 
@@ -42,6 +44,7 @@ class QuietMeter:
     def decided(self, operations: int, seconds: float) -> None: ...
     def loaded(self, accounts: int, seconds: float) -> None: ...
     def stale(self, units: int) -> None: ...
+    def busy(self, units: int) -> None: ...
     def replayed(self, operations: int) -> None: ...
     def unknown(self, units: int) -> None: ...
     def refused(self, reason: str) -> None: ...
@@ -63,11 +66,14 @@ class Replica:
             commit_lanes=random.choice((1, 1, 2)),
             operation_timeout_s=TIMEOUT_S,
         )
+        if story.is_calm:
+            self.limits = limits(commit_lanes=random.choice((1, 2)), operation_timeout_s=TIMEOUT_S)
         skew_ms = random.choice((0, 0, 3_600_000, -3_600_000))
         loop = asyncio.get_running_loop()
         self.engine = Engine(
-            self.link, self.link, QuietMeter(), lambda: START_MS + skew_ms + int(loop.time() * 1000), self.limits
-        )
+            self.link, self.link, QuietMeter(), lambda: START_MS + skew_ms + int(loop.time() * 1000), self.limits,
+            jitter=random.random,
+        )  # fmt: skip
         self.engine.start()
         self._sweeping = asyncio.create_task(sweep(self.engine))
 
@@ -94,6 +100,10 @@ class Story:
         self.weather = Weather(random)
         self.users = [f"u{number}" for number in range(random.choice((1, 2, 6)))]
         self.world = World(self.users, random.choice((0, 10, 1000)))
+        self.is_calm = random.random() < 0.2
+        """Nothing goes wrong but that rows are locked, and nothing is short."""
+        if self.is_calm:
+            self.weather.settle_down()
         self.receipts: dict[str, list[Receipt]] = {user: [] for user in self.users}
         self.replicas: list[Replica] = []
 
@@ -101,13 +111,16 @@ class Story:
         """Everybody asks; then the weather clears, and everything must come to an end."""
         self.replicas = [Replica(self) for _ in range(self.random.choice((1, 1, 2, 3)))]
         plot = asyncio.create_task(self._plot())
+        strangers = [asyncio.create_task(self._stranger()) for _ in range(self.weather.locks)]
         try:
             async with asyncio.TaskGroup() as callers:
                 for number in range(self.random.choice((1, 4, 12))):
                     callers.create_task(self._caller(number))
         except ExceptionGroup as failed:
             raise self.world.broken or failed.exceptions[0] from None
-        plot.cancel()
+        for task in (plot, *strangers):
+            task.cancel()
+        await asyncio.wait((plot, *strangers))
         self.weather.clear()
         for replica in self.replicas:
             if replica.engine.crashed.done():
@@ -128,12 +141,25 @@ class Story:
 
     async def _plot(self) -> None:
         """Now and then a replica is killed, and another starts."""
-        while self.random.random() < 0.3:
+        while self.random.random() < 0.3 and not self.is_calm:
             await asyncio.sleep(self.random.uniform(0, 8))
             place = self.random.randrange(len(self.replicas))
             self.replicas[place].kill()
             self.injected["a replica is killed"] += 1
             self.replicas[place] = Replica(self)
+
+    async def _stranger(self) -> None:
+        """A program of the app's that locks a row, forgets it for a while, and comes again."""
+        loop, locks = asyncio.get_running_loop(), self.world.locks
+        while True:
+            await asyncio.sleep(self.random.uniform(0, 3))
+            row = self.random.choice(("balance", "account"))
+            hold = locks.begin(self.random.choice(self.users), row, loop.time())
+            self.injected[f"the app locks a row: {row}"] += 1
+            try:
+                await asyncio.sleep(self.random.choice((0.01, 0.5, 4, 12)))
+            finally:
+                locks.end(hold, row, loop.time())
 
     async def _caller(self, number: int) -> None:
         for turn in range(self.random.randint(1, 6)):
@@ -201,7 +227,7 @@ class Story:
         return self.injected["a replica is killed"] > 0
 
     async def _ask_many(self, asked: Sequence[tuple[str, Operation]]) -> None:
-        attempts = [Attempt(self, user, operation) for user, operation in asked]
+        attempts = [Attempt(self, user, operation, is_alone=False) for user, operation in asked]
         replica = self.random.choice(self.replicas)
         try:
             async with asyncio.timeout(TIMEOUT_S + 2 * SWEEP_EVERY_S):
@@ -230,8 +256,10 @@ class Story:
 class Attempt:
     """One request under one key, from the moment that it is sent."""
 
-    def __init__(self, story: Story, user: str, operation: Operation) -> None:
+    def __init__(self, story: Story, user: str, operation: Operation, *, is_alone: bool = True) -> None:
         self._story = story
+        self._is_alone = is_alone
+        """Whether it need not wait for other operations of its request."""
         self._user = user
         self._operation = operation
         self._place = (user, operation.key)
@@ -255,12 +283,27 @@ class Attempt:
             self._check_receipt(answer)
         elif isinstance(error, InsufficientCredits):
             promise(stored is not None and stored.refusal is not None, "a refusal was told that is not remembered")
+        self._check_radius(error)
         outcome = error.code if error is not None else "replayed" if answer.replayed else "applied"
         if isinstance(error, Unavailable):
-            outcome = f"unavailable, {error.facts.get('outcome', 'turned away')}"
+            outcome = f"{error.code}, {error.facts.get('outcome', 'turned away')}"
         self._story.answered[outcome] += 1
         if outcome != "unavailable, unknown":
             self._story.world.open_attempts[self._place] -= 1
+
+    def _check_radius(self, error: LedgerError | None) -> None:
+        """Where nothing else goes wrong, a locked row concerns its own user: nobody else is refused, or waits for long."""
+        if not self._story.is_calm:
+            return
+        now, locks = asyncio.get_running_loop().time(), self._story.world.locks
+        # For a moment after a row was let go of, its user still waits to be noticed.
+        is_locked = any(hold.user == self._user for hold in locks.during(self._asked_at - NOTICED_WITHIN_S, now))
+        if isinstance(error, Unavailable):
+            is_locked = any(hold.user == self._user for hold in locks.during(now - NOTICED_WITHIN_S, now))
+            promise(is_locked, f"{error.code} for {self._user}, of whom nobody has locked a row")
+        elif self._is_alone and not is_locked:
+            waited_s, others = now - self._asked_at, len({hold.user for hold in locks.during(self._asked_at, now)})
+            promise(waited_s < 0.5 + 2 * LOCK_TIMEOUT_S * others, f"{self._user} waited {waited_s} s for others")
 
     def _check_receipt(self, answer: Answer) -> None:
         receipt, user = answer.receipt, self._user

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from pedro_ledger.engine.actor import UserActor
-from pedro_ledger.engine.committer import GroupCommitter
+from pedro_ledger.engine.busy import BusyActors
+from pedro_ledger.engine.committer import BatchSlot, GroupCommitter
 from pedro_ledger.engine.engine import Engine
-from pedro_ledger.ledger.units import APPLIED, Outcome, Stale, Unit
+from pedro_ledger.engine.in_doubt import InDoubtUnits
+from pedro_ledger.ledger.units import APPLIED, BUSY, Outcome, Stale, Unit
 from tests.system.simulation import virtual_time
 from tests.system.simulation.link import Link
 from tests.system.simulation.seeds import run_seeds
@@ -27,9 +29,16 @@ def test_ten_thousand_seeds_keep_every_promise() -> None:
         for failure in summary.failures
     )
     answered, injected = summary.outline.answered, summary.outline.injected
-    for outcome in ("applied", "replayed", "insufficient_credits", "unavailable, unknown", "unavailable, not_applied"):
+    for outcome in (
+        "applied",
+        "replayed",
+        "insufficient_credits",
+        "unavailable, unknown",
+        "unavailable, not_applied",
+        "busy, not_applied",
+    ):
         assert answered[outcome] > SEEDS / 10, f"{outcome} was hardly met: {answered}"
-    assert len(injected) == 11, injected
+    assert len(injected) == 14, injected
 
 
 def test_a_seed_tells_the_same_story_again() -> None:
@@ -37,8 +46,9 @@ def test_a_seed_tells_the_same_story_again() -> None:
         assert tell(seed) == tell(seed)
 
 
-async def settled_blindly(self: GroupCommitter, units: Sequence[AnyUnit]) -> list[Outcome]:
-    return [APPLIED] * len(units)
+async def settled_blindly(self: GroupCommitter, slots: Sequence[BatchSlot]) -> None:
+    for slot in slots:
+        self._finish(slot.actor, APPLIED)
 
 
 async def forgotten(self: Link, units: Sequence[AnyUnit]) -> list[Outcome]:
@@ -55,7 +65,12 @@ def applied_on_any_revision(self: World, unit: AnyUnit) -> Outcome:
 
 
 right_apply = World._apply
+right_finish = GroupCommitter._finish
 right_on_answered = Engine.on_answered
+
+
+def locked_taken_for_applied(self: GroupCommitter, actor: UserActor, outcome: Outcome) -> None:
+    right_finish(self, actor, APPLIED if outcome is BUSY else outcome)
 
 
 def counted_twice(self: Engine, operation: Any, answer: Any) -> None:
@@ -76,6 +91,10 @@ BREAKAGES: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "deadlines are not kept": (UserActor, "expire", lambda self, now: 0),
     "operations in flight are counted wrongly": (Engine, "on_answered", counted_twice),
     "units that were not committed are dropped": (UserActor, "abandon_unit", lambda self: setattr(self, "unit", None)),
+    "what a locked balance kept back is taken for applied": (GroupCommitter, "_finish", locked_taken_for_applied),
+    "who is busy is forgotten": (BusyActors, "add", nothing),
+    "who is in doubt while an account is held is forgotten": (InDoubtUnits, "add", nothing),
+    "a locked account holds up the batch": (GroupCommitter, "_without", lambda self, slots, locked: slots),
 }
 
 

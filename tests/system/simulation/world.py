@@ -11,7 +11,8 @@ from pedro_ledger.ledger.account import Account, AccountQuery, Loaded, Original
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import NotCommitted
 from pedro_ledger.ledger.evidence.audit import AccountSnapshot, UserAudit
-from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored, Unit
+from pedro_ledger.ledger.units import APPLIED, BUSY, Outcome, Replayed, Stale, Stored, Unit
+from tests.system.simulation.row_locks import RowLocks
 
 AnyUnit = Unit[Any]
 POISON = '"poison"'
@@ -36,6 +37,7 @@ class World:
         self.opening = credits
         self.entries: dict[str, list[Entry]] = {user: [] for user in users}
         self.answers: dict[str, dict[str, Stored]] = {user: {} for user in users}
+        self.locks = RowLocks()
         self.open_attempts: Counter[tuple[str, str]] = Counter()
         """How many attempts under a user's key may still take effect: without an answer, or answered "unknown"."""
         self.broken: Broken | None = None
@@ -64,9 +66,13 @@ class World:
             self.broken = self.broken or broken
             raise
 
-    def settle(self, units: Sequence[AnyUnit]) -> list[Outcome]:
-        """What became of units whose commit ended without an answer."""
-        return [unit.settled(self.accounts[unit.user_id], self._known(unit)) for unit in units]
+    def settle(self, units: Sequence[AnyUnit]) -> list[Outcome | None]:
+        """What became of units whose commit ended without an answer; None where somebody holds the account."""
+        locked = self.locks.locked_accounts(unit.user_id for unit in units)
+        return [
+            None if unit.user_id in locked else unit.settled(self.accounts[unit.user_id], self._known(unit))
+            for unit in units
+        ]
 
     def audit(self) -> None:
         """Every user's chain leads to the account, and no write broke a promise on the way."""
@@ -88,6 +94,8 @@ class World:
             return Replayed(account, known)
         if account.revision != unit.before.revision:
             return Stale(account)
+        if user in self.locks.balances and any(isinstance(decided, Entry) for _, decided in unit.decided):
+            return BUSY
         for _, decided in unit.decided:
             if isinstance(decided, Entry):
                 self._append(user, decided)
