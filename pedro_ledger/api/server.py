@@ -40,6 +40,8 @@ OVERLOAD_DELAY_S = 0.5
 Clients that retry at once, as a flood does, then cost the others little. `Retry-After` asks them to
 wait for longer than that.
 """
+SERVER = "pedro-ledger"
+"""The `Server` header. aiohttp's own names its version and Python's, by which known holes are looked up."""
 LINGER_S = 1.0
 """How long the rest of a refused body is read, so that its sender can read the answer."""
 
@@ -118,6 +120,7 @@ class RequestHandler:
             log.exception("internal_error", method=method, route=template)
             response = render(internal_error())
         response.headers["X-Request-Id"] = request_id
+        response.headers["Server"] = SERVER
         if rate_headers:
             response.headers.update(rate_headers)
         self._metrics.request(method, template, response.status)
@@ -159,8 +162,11 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to what is no HTTP request; the connection ends with it."""
         if status >= 500 or request.writer.output_size > 0:
-            return super().handle_error(request, status, exc, message)
+            response = super().handle_error(request, status, exc, message)
+            response.headers["Server"] = SERVER
+            return response
         problem = Problem(status, "malformed_request", "Malformed request", "This is no HTTP request that can be read.")
         response = render(problem)
+        response.headers["Server"] = SERVER
         response.force_close()
         return response

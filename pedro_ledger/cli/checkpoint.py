@@ -17,7 +17,9 @@ from pedro_ledger.store.schema.migrations import pending
 def command(
     config: Config = None,
     make_key: Annotated[bool, typer.Option("--make-key", help="Make the key that signs, once.")] = False,
-    public_key: Annotated[bool, typer.Option("--public-key", help="Print the public key and nothing else.")] = False,
+    public_key: Annotated[
+        bool, typer.Option("--public-key", help="Print the public key in hexadecimal and nothing else.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Seal every account under one signed root, kept in a file outside the database and in the database."""
@@ -37,7 +39,7 @@ def show_key(settings: Settings, *, make: bool, as_json: bool) -> int:
     if as_json:
         typer.echo(orjson.dumps({"publicKey": public_key, "keyFile": str(file)}))
     else:
-        typer.echo(f"public key {public_key}")
+        typer.echo(public_key if not make else f"public key {public_key}")
         if make:
             typer.echo(
                 f"The private key is in {file}: keep a copy, publish the public key, and never make another one."

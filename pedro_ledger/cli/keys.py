@@ -68,7 +68,13 @@ def rotate(
     keep_old: Annotated[
         str, typer.Option(metavar="TIME", help="How long the old key stays valid; 0s ends it at once.")
     ] = "1h",
-    expires_in: ExpiresIn = None,
+    expires_in: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="How long the new key is valid: 90d, 12h, 30m, 45s; without it for as long as the old one would have been.",
+        ),
+    ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:

@@ -63,8 +63,12 @@ async def main(settings: Settings, name: str, asked: Asked, form: str) -> int:
             return 2
         await databases.primary.open()
         stack.push_async_callback(databases.primary.close)
-        reader = await open_reader(databases, settings, stack, Metrics())
-        rows = await REPORTS[name].rows(ReportReader(reader), asked)
+        reader = ReportReader(await open_reader(databases, settings, stack, Metrics()))
+        if asked.operation is not None and asked.operation not in (known := await reader.operation_types()):
+            types = ", ".join(known)
+            typer.echo(f"pedro-ledger: there is no operation type {asked.operation}; the types are {types}", err=True)
+            return 2
+        rows = await REPORTS[name].rows(reader, asked)
     if form == "table":
         _print_table(name, rows)
     else:

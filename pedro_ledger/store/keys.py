@@ -96,7 +96,10 @@ async def revoke_key(connection: Connection, key_id: str) -> KeyRow | None:
 async def rotate_key(
     connection: Connection, key_id: str, *, digest: bytes, old_ends_in: timedelta, expires_at: datetime | None
 ) -> KeyRow | None:
-    """A new key that may do what an old one may, which ends; both or neither. None where the old one is not valid."""
+    """A new key that may do what an old one may, which ends; both or neither. None where the old one is not valid.
+
+    Without `expires_at` the new one is valid for as long as the old one would have been.
+    """
     async with connection.transaction():
         old = await connection.fetchrow(_SQL["end_key"], key_id, old_ends_in)
         if old is None:
@@ -107,7 +110,7 @@ async def rotate_key(
             digest=digest,
             scopes=old["scopes"],
             workspace_id=old["workspace_id"],
-            expires_at=expires_at,
+            expires_at=expires_at or old["expires_at"],
         )
 
 

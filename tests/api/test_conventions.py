@@ -234,6 +234,23 @@ async def test_aiohttps_own_refusals_are_problems_too(api: Api) -> None:
     assert "X-Request-Id" in missing.headers
 
 
+async def test_no_answer_tells_versions(api: Api) -> None:
+    answers = [
+        await api.get("/health"),
+        await api.get("/v1/users/nobody/balance"),
+        await api.call("BREW", "/"),
+        await api.deduct(await api.user(100), 1),
+    ]
+    assert {answer.headers["Server"] for answer in answers} == {"pedro-ledger"}
+    host, _, port = api.address.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"no HTTP at all\r\n\r\n")
+    raw = await reader.read()
+    assert b"malformed_request" in raw
+    assert b"\r\nServer: pedro-ledger\r\n" in raw
+    writer.close()
+
+
 async def test_unknown_users_and_entries_are_404(api: Api) -> None:
     for path in ("", "/balance", "/usage", "/statement"):
         reply = await api.get(f"/v1/users/nobody{path}")

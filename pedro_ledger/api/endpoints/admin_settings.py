@@ -12,7 +12,7 @@ from pedro_ledger.store.app.price_refresher import PriceRefresher
 
 
 async def read(request: Request, admin_settings: AdminSettingsStore) -> Response[AdminSettings]:
-    """The settings, made where the app has none yet."""
+    """The settings; empty ones, without times, where the app has none yet."""
     query(request, NoQuery)
     return row_response(AdminSettings, await admin_settings.read(), "setting")
 

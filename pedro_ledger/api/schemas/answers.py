@@ -380,8 +380,8 @@ class AdminSettings(TypedDict):
 
     id: str
     featureCosts: Annotated[Any, Field(description="Credits by operation type.")]
-    createdAt: Time
-    updatedAt: Time
+    createdAt: Annotated[Time | None, Field(description="Null where there is no row yet.")]
+    updatedAt: Annotated[Time | None, Field(description="Null where there is no row yet.")]
 
 
 class StorageObject(TypedDict):

@@ -7,16 +7,18 @@ from pedro_ledger.postgres.database import Database
 from pedro_ledger.store.app.app_table import AppTable, text
 from pedro_ledger.store.journal.rows import Row
 
+_EMPTY: Row = {"id": "singleton", "featureCosts": None, "createdAt": None, "updatedAt": None}
+
 
 class AdminSettingsStore(AppTable):
-    """The row with the id `singleton`; made where it is missing."""
+    """The row with the id `singleton`; made by the first change."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
 
     async def read(self) -> Row:
-        """The settings as they are."""
-        return await self.merge_costs({})
+        """The settings as they are; empty ones, without times, where the app has none yet."""
+        return await self._one("read_settings") or dict(_EMPTY)
 
     async def costs(self) -> Row:
         """The feature costs, whatever the app has put there; nothing is made."""

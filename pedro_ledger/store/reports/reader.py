@@ -56,6 +56,10 @@ class ReportReader:
         """What is owed to users, in one row."""
         return await self._read(_SQL["read_liability"])
 
+    async def operation_types(self) -> list[str]:
+        """The app's operation types, by which some reports can be narrowed."""
+        return [row["name"] for row in await self._read(_SQL["list_operation_types"])]
+
     async def _read(self, query: str, *arguments: Any) -> list[Row]:
         return [dict(row) for row in await self._reader.fetch(query, *arguments)]
 

@@ -82,8 +82,13 @@ async def test_an_id_that_another_plan_has_is_a_conflict(api: Api) -> None:
     assert (await api.call("PATCH", f"/v1/plans/{other}", {"clerkId": "plan_pro"})).status == 409
 
 
+async def test_reading_settings_that_are_missing_makes_none(api: Api, connection: Connection) -> None:
+    empty = {"id": "singleton", "featureCosts": None, "createdAt": None, "updatedAt": None}
+    assert (await api.get("/v1/admin/settings")).json == empty
+    assert await connection.fetchval('SELECT count(*) FROM "AdminSettings"') == 0
+
+
 async def test_costs_are_merged_and_charged_at_once(api: Api) -> None:
-    assert (await api.get("/v1/admin/settings")).json["featureCosts"] is None
     user = await api.user(100)
     assert (await api.deduct(user, None)).code == "no_price"
     costs = "/v1/admin/settings"

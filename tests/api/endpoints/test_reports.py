@@ -115,10 +115,17 @@ async def test_the_command_says_what_is_wrong(database_url: str, prisma_database
         report(database_url, "top-users", "--since", "yesterday"),
         report(database_url, "top-users", "--limit", "0"),
         report(prisma_database_url, "liability"),
+        report(database_url, "top-operations", "--operation", "NOPE"),
     )
-    assert [status for status, _, _ in results] == [2] * 5
-    for (_, out, err), told in zip(
-        results, ("there is no report", "takes no --since", "--since", "--limit", "pedro-ledger migrate"), strict=True
-    ):
+    assert [status for status, _, _ in results] == [2] * 6
+    tellings = (
+        "there is no report",
+        "takes no --since",
+        "--since",
+        "--limit",
+        "pedro-ledger migrate",
+        "there is no operation type NOPE; the types are AI_TEXT_CHAT, ",
+    )
+    for (_, out, err), told in zip(results, tellings, strict=True):
         assert out == ""
         assert told in err

@@ -391,7 +391,7 @@ async def test_the_commands(api: Api, database_url: str, tmp_path: Path) -> None
     assert status == 0, out
     assert out.startswith("checkpoint 1: 1 accounts, 2 entries, root ")
     status, out, _ = await command("checkpoint", "--public-key", **operator)
-    assert out.split()[-1] == public_key
+    assert (status, out) == (0, public_key + "\n")
     proof = tmp_path / "proof.json"
     proof.write_bytes((await api.get(f"/v1/entries/{spent.json['entryId']}/proof")).body)
     status, out, _ = await command("verify-proof", str(proof), "--public-key", public_key)

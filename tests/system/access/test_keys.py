@@ -111,6 +111,16 @@ async def test_a_rotated_key_lives_on_beside_the_new_one_for_as_long_as_told(api
     await keys(database_url, "rotate", str(second["id"]), status=1)
 
 
+async def test_a_rotated_key_ends_when_the_old_one_would_have(api: Api, database_url: str) -> None:
+    first = await keys(database_url, "create", "service", "--scope", "ledger:read", "--expires-in", "2d")
+    second = await keys(database_url, "rotate", str(first["id"]), "--keep-old", "1h")
+    assert second["expiresAt"] == first["expiresAt"]
+    third = await keys(database_url, "rotate", str(second["id"]), "--keep-old", "0s")
+    assert third["expiresAt"] == first["expiresAt"]
+    fourth = await keys(database_url, "rotate", str(third["id"]), "--expires-in", "9d")
+    assert str(fourth["expiresAt"]) > str(first["expiresAt"])
+
+
 @pytest.mark.parametrize("arguments", [("--expires-in", "soon"), ("--scope", "everything"), ()])
 async def test_what_cannot_be_a_key_is_refused_with_what_to_write(
     database_url: str, arguments: tuple[str, ...]
