@@ -309,6 +309,23 @@ async def test_our_own_mistake_is_told_without_what_it_was(api: Api, monkeypatch
     assert b"Traceback" not in reply.body
 
 
+async def test_a_refusal_of_a_newer_version_is_repeated_with_its_code(
+    api: Api, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older replica is one that does not know this code yet."""
+    user = await api.user(100)
+    first = await api.deduct(user, 1000, key="newer")
+    monkeypatch.delitem(errors.REMEMBERED, first.code)
+    async with Daemon(settings_for(database_url)).started() as running, Api.open(running) as older:
+        again = await older.deduct(user, 1000, key="newer")
+        assert (again.status, again.code) == (409, "insufficient_credits")
+        told = {"status", "title"}
+        assert {k: v for k, v in again.json.items() if k not in told} == {
+            k: v for k, v in first.json.items() if k not in told
+        }
+        assert (await older.deduct(user, 1)).status == 201
+
+
 def test_every_error_of_the_ledger_has_a_status() -> None:
     def leaves(kind: type[errors.LedgerError]) -> set[str]:
         below = kind.__subclasses__()

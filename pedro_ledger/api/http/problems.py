@@ -80,6 +80,8 @@ STATUS_BY_CODE: dict[str, int] = {
 }
 """Every error of the ledger has a line here; a test holds it complete."""
 
+_OF_A_NEWER_VERSION = 409
+"""Status of a remembered refusal whose code this version does not know."""
 RETRY_AFTER_S = {
     ledger.Overloaded.code: 1,
     ledger.Unavailable.code: 2,
@@ -90,7 +92,7 @@ RETRY_AFTER_S = {
 
 def problem_of(error: ledger.LedgerError) -> Problem:
     """The problem that tells of an error of the ledger."""
-    status = STATUS_BY_CODE[error.code]
+    status = STATUS_BY_CODE.get(error.code, _OF_A_NEWER_VERSION)
     headers = {"Retry-After": str(RETRY_AFTER_S[error.code])} if error.code in RETRY_AFTER_S else None
     code = error.facts.get("code", error.code)
     facts = {name: fact for name, fact in error.facts.items() if name != "code"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.entries import Entry
-from pedro_ledger.ledger.errors import REMEMBERED
+from pedro_ledger.ledger.errors import REMEMBERED, Refusal
 from pedro_ledger.ledger.open_items import parse
 from pedro_ledger.ledger.units import Stored
 
@@ -59,9 +59,16 @@ def stored_entry_of(row: Row) -> tuple[str, Stored]:
 
 
 def stored_refusal_of(row: Row) -> tuple[str, Stored]:
-    """The idempotency key of a remembered refusal, and the answer under it."""
-    facts = dict(row["facts"])
-    refusal = REMEMBERED[row["code"]](facts.pop("detail"), **facts)
+    """The idempotency key of a remembered refusal, and the answer under it.
+
+    A code that only a newer version knows is told as it is: replicas of two versions share a database
+    while they are replaced.
+    """
+    facts, code = dict(row["facts"]), row["code"]
+    kind = REMEMBERED.get(code)
+    if kind is None:
+        facts["code"] = code
+    refusal = (kind or Refusal)(facts.pop("detail"), **facts)
     return row["idempotency_key"], Stored(_bytes(row["fingerprint"]), None, refusal)
 
 
