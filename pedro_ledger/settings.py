@@ -1,6 +1,7 @@
 """Settings: what is given to a command, then the environment, then a TOML file, then the defaults."""
 
 import os
+import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +18,12 @@ PREFIX = "PEDRO_"
 UNPREFIXED = ("database_url", "direct_url", "database_replica_url")
 RENAMED = {"reports_fold_s": "rollup_interval_s"}
 """Settings that had another name in the version before; the old one is still taken, with a warning."""
+
+
+_OF_A_SERVICE = re.compile(
+    rf"{PREFIX}(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_PORT_OF_A_SERVICE = re.compile(rf"{PREFIX}(?:\w+_)?PORT")
 
 
 class SettingsError(OperatorError):
@@ -191,8 +198,14 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     """All settings. Raises `SettingsError` for a wrong or unknown one, with one line that names it."""
     known = {environment_name(field): field for field in Settings.model_fields}
     given = {name: value for name, value in overrides.items() if value is not None}
+    injected = set(service_variables())
     for variable in os.environ:
-        if variable in known or not variable.startswith(PREFIX) or variable.startswith("PEDRO_TEST_"):
+        if (
+            variable in injected
+            or variable in known
+            or not variable.startswith(PREFIX)
+            or variable.startswith("PEDRO_TEST_")
+        ):
             continue
         name = RENAMED.get(variable.removeprefix(PREFIX).lower())
         if name is None:
@@ -201,14 +214,29 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
         if environment_name(name) not in os.environ:
             given.setdefault(name, os.environ[variable])
     for name, value in _from_file(config).items():
-        if name not in given and environment_name(name) not in os.environ:
+        if name not in given and (environment_name(name) not in os.environ or environment_name(name) in injected):
             given[name] = value
+    if environment_name("port") in injected:
+        given.setdefault("port", Settings.model_fields["port"].default)
     try:
         return Settings(**{name.upper() if name in UNPREFIXED else name: value for name, value in given.items()})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = str(first["loc"][0]) if first["loc"] else "settings"
         raise SettingsError(f"{environment_name(field.lower())}: {first['msg']}.") from None
+
+
+def service_variables() -> list[str]:
+    """Environment variables that Kubernetes made for a Service named `pedro` or `pedro-…`; they are no settings.
+
+    It puts them into every container of the namespace, and `PEDRO_PORT=tcp://…` is one of them.
+    """
+    return sorted(
+        name
+        for name, value in os.environ.items()
+        if _OF_A_SERVICE.fullmatch(name)
+        or (_PORT_OF_A_SERVICE.fullmatch(name) and value.startswith(("tcp://", "udp://", "sctp://")))
+    )
 
 
 def settings_table() -> list[tuple[str, str, str]]:

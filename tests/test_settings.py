@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 
+from pedro_ledger.cli.base import settings_or_fail
 from pedro_ledger.settings import Settings, SettingsError, environment_name, load_settings, settings_table
 from tests.support.places import ROOT
 
@@ -49,6 +51,50 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     assert str(error.value).startswith(told)
     assert "\n" not in str(error.value)
     assert "short" not in str(error.value)
+
+
+KUBERNETES = {
+    "PEDRO_LEDGER_SERVICE_HOST": "10.96.0.7",
+    "PEDRO_LEDGER_SERVICE_PORT": "8080",
+    "PEDRO_LEDGER_SERVICE_PORT_HTTP": "8080",
+    "PEDRO_LEDGER_PORT": "tcp://10.96.0.7:8080",
+    "PEDRO_LEDGER_PORT_8080_TCP": "tcp://10.96.0.7:8080",
+    "PEDRO_LEDGER_PORT_8080_TCP_ADDR": "10.96.0.7",
+    "PEDRO_SERVICE_HOST": "10.96.0.8",
+    "PEDRO_SERVICE_PORT": "8080",
+    "PEDRO_PORT": "tcp://10.96.0.8:8080",
+    "PEDRO_PORT_8080_TCP": "tcp://10.96.0.8:8080",
+    "PEDRO_PORT_8080_TCP_PROTO": "tcp",
+    "PEDRO_PORT_8080_TCP_PORT": "8080",
+    "PEDRO_PORT_8080_TCP_ADDR": "10.96.0.8",
+}
+"""What Kubernetes puts into every container beside the services `pedro-ledger` and `pedro`."""
+
+
+def test_what_kubernetes_injects_for_a_service_is_no_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in KUBERNETES.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().port == Settings.model_fields["port"].default
+    assert load_settings(port=3).port == 3
+    file = tmp_path / "pedro.toml"
+    file.write_text("port = 4\n")
+    assert settings_or_fail(file).port == 4
+    told = capsys.readouterr()
+    assert told.out == ""
+    line = orjson.loads(told.err)
+    assert (line["event"], line["level"], line["names"]) == ("service_variables_ignored", "info", sorted(KUBERNETES))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PEDRO_PORTS", "tcp://10.96.0.8:8080"), ("PEDRO_LEDGER_PORT", "8080"), ("PEDRO_SERVICE_HOSTS", "x")],
+)
+def test_what_only_resembles_a_service_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name} is not a setting"):
+        load_settings()
 
 
 @pytest.mark.parametrize(

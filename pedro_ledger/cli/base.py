@@ -6,10 +6,11 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
+import structlog
 import typer
 
 from pedro_ledger.ledger.errors import OperatorError, Unavailable
-from pedro_ledger.settings import Settings, SettingsError, load_settings
+from pedro_ledger.settings import Settings, SettingsError, load_settings, service_variables
 from pedro_ledger.telemetry.logs import configure_logs
 
 T = TypeVar("T")
@@ -32,6 +33,8 @@ def settings_or_fail(config: Path | None, **overrides: Any) -> Settings:
     except SettingsError as error:
         fail(str(error))
     configure_logs(settings.log_level, settings.log_format)
+    if names := service_variables():
+        structlog.get_logger(__name__).info("service_variables_ignored", names=names)
     return settings
 
 
