@@ -15,6 +15,7 @@ from pedro_ledger.postgres.database import Connection
 from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
 from tests.support.keys import bearer_with
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ async def test_a_small_limit_holds_for_a_body_that_comes_with_its_head(
         host, _, port = running.address.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(head.encode() + b"x" * size)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             assert (await reader.readline()).split()[1] == status
         writer.close()
         await writer.wait_closed()

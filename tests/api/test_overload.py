@@ -9,13 +9,14 @@ from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection
 from tests.conftest import settings_for
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import served
 
 
 async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
     database_url: str, connection: Connection
 ) -> None:
-    settings = settings_for(database_url, operations_in_flight_max=20, operation_timeout_s=20)
+    settings = settings_for(database_url, operations_in_flight_max=20, operation_timeout_s=300, commit_timeout_s=300)
     async with Daemon(settings).started() as running, Api.open(running) as api:
         users = [await api.user() for _ in range(18)]
         spent = (await api.deduct(users[0], 5)).json["entryId"]
@@ -23,7 +24,7 @@ async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
             await connection.execute("SELECT FROM pedro_ledger.account FOR UPDATE")  # the database stands still
 
             async def in_flight(count: int) -> None:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     while api.parts.engine.in_flight < count:
                         await asyncio.sleep(0)
 
@@ -58,7 +59,7 @@ async def test_one_connection_too_many_is_told_so(database_url: str) -> None:
             writer.write(request)
             assert b"200 OK" in await reader.readuntil(b"}")
         reader, writer = await asyncio.open_connection(host, int(port))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await reader.read()
         writer.close()
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -68,7 +69,7 @@ async def test_one_connection_too_many_is_told_so(database_url: str) -> None:
         streams[0][1].close()
         await streams[0][1].wait_closed()
         statuses: Counter[bool] = Counter()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not statuses[True]:
                 reader, writer = await asyncio.open_connection(host, int(port))
                 writer.write(request)

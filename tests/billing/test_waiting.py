@@ -8,9 +8,9 @@ import pytest
 
 from pedro_ledger.postgres.database import Connection
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 from tests.support.webhooks import asaas, asaas_payment, clerk, clerk_gone, clerk_item, clerk_user
 
-PATIENCE_S = 60
 REFUSE = """CREATE FUNCTION public.refuse_one() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'refused for the test' USING ERRCODE = TG_ARGV[0]; END $$"""
 

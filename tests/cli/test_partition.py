@@ -19,6 +19,7 @@ from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.databases import TestServer, temporary_folder
 from tests.support.loading import deducts
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import command
 
 CONSTRAINTS = (
@@ -36,6 +37,13 @@ async def told(connection: Connection, query: str) -> list[tuple[str, ...]]:
     return [tuple(row) for row in await connection.fetch(query)]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no reason to give up; who may be in the way is each test's own matter."""
+    monkeypatch.setattr(partitions, "LOCK_WAIT", "2s")
+    monkeypatch.setattr(partitions, "HOLD", f"{PATIENCE_S}s")
+
+
 async def test_history_is_turned_under_load_and_nothing_is_missed(
     api: Api, database_url: str, database: Database, connection: Connection
 ) -> None:
@@ -46,7 +54,10 @@ async def test_history_is_turned_under_load_and_nothing_is_missed(
         plan, held_s = await partitions.convert(database)
         await load.more(100)
     assert not plan.state.is_partitioned
-    assert 0 < held_s < 1
+    assert held_s > 0
+    long = ("CONCURRENTLY", "VALIDATE CONSTRAINT")
+    assert [any(word in statement for word in long) for statement in plan.before] == [True, True, False, True]
+    assert not [statement for statement in plan.held if any(word in statement for word in long)], "what reads the table"
     assert load.refused == []
 
     foreign_keys, indexes, triggers = [await told(connection, query) for query in (CONSTRAINTS, INDEXES, TRIGGERS)]
@@ -176,10 +187,23 @@ async def test_what_came_while_nobody_made_months_becomes_a_partition(
         await connection.execute('TRUNCATE "UsageHistory_other"')
 
 
+async def test_writers_are_never_held_for_longer_than_promised(
+    database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server itself stops what would take longer; nothing is left of it."""
+    monkeypatch.setattr(partitions, "HOLD", "1ms")
+    attach = partitions.make_partition
+    monkeypatch.setattr(partitions, "make_partition", lambda *given: ["SELECT pg_sleep(60)", *attach(*given)])
+    with pytest.raises(partitions.PartitionError, match="stopped writes for more than 1ms, so it was undone"):
+        await partitions.convert(database)
+    assert await connection.fetchval("SELECT count(*) FROM pg_constraint WHERE conname = $1", partitions.BOUND) == 0
+
+
 async def test_an_attempt_that_fails_leaves_nothing_and_says_who_was_in_the_way(
     api: Api, database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "TRIES", 2)
+    monkeypatch.setattr(partitions, "LOCK_WAIT", "50ms")
     async with connection.transaction():
         await connection.execute("LOCK TABLE pedro_ledger.account IN ROW EXCLUSIVE MODE")
         await connection.execute("SELECT pg_sleep(1.1)")

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.client import API_KEY
 from tests.support.databases import temporary_folder
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import Served, command, data_dir_of, served, start
 
 HEADERS = {"Authorization": f"Bearer {API_KEY}"}
@@ -45,12 +46,10 @@ async def deduct(session: aiohttp.ClientSession, address: str, user: str, key: s
 
 
 async def until_answered(session: aiohttp.ClientSession, address: str, user: str, key: str) -> int:
-    """Retry with the same key while the daemon has no room, a bounded number of times."""
-    for _ in range(200):
-        status = await deduct(session, address, user, key)
-        if status not in {0, 503}:
-            return status
-        await asyncio.sleep(0.05)
+    """Retry with the same key while the daemon has no room."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (status := await deduct(session, address, user, key)) in {0, 503}:
+            await asyncio.sleep(0.05)
     return status
 
 
@@ -69,7 +68,6 @@ async def test_a_stranger_is_served_on_the_embedded_server(folder: Path) -> None
     daemon = await start(**variables)
     async with client() as session:
         user = await make_user(session, daemon.address, "ana", 150)
-    assert daemon.seconds < 10
     assert await daemon.end(signal.SIGTERM) == 0
     assert not (folder / "postgres/data/postmaster.pid").exists(), "the server stops with the last daemon"
     async with served(**variables) as again, client() as session:
@@ -115,7 +113,6 @@ async def test_nothing_is_lost_or_twice_when_the_daemon_is_killed_again_and_agai
     acknowledged: set[str] = set()
     asked: set[str] = set()
     daemon = await start(DATABASE_URL=database_url)
-    restarts: list[float] = []
     async with client() as session:
         user = await make_user(session, daemon.address, "ana", 1_000_000)
         for kill in range(10):
@@ -141,18 +138,18 @@ async def test_nothing_is_lost_or_twice_when_the_daemon_is_killed_again_and_agai
             await daemon.end(signal.SIGKILL)
             await asyncio.gather(*callers)
             daemon = await start(DATABASE_URL=database_url)
-            restarts.append(daemon.seconds)
         for key in asked:
             assert await until_answered(session, daemon.address, user, key) == 201
         assert await balance(session, daemon.address, user) == 1_000_000 - len(asked)
         assert len(acknowledged) >= 2000
     await daemon.end(signal.SIGTERM)
-    assert max(restarts) < 10
     assert (await command("verify", DATABASE_URL=database_url))[0] == 0
 
 
-async def test_sigterm_drains_and_ends_within_the_grace(database_url: str) -> None:
-    daemon = await start(DATABASE_URL=database_url)
+async def test_sigterm_drains_and_ends_long_before_the_grace(database_url: str) -> None:
+    """It ends when it has answered, not when the time is over, which is longer than anybody here waits."""
+    assert PATIENCE_S < 600
+    daemon = await start(DATABASE_URL=database_url, PEDRO_SHUTDOWN_GRACE_S="600")
     async with client() as session:
         user = await make_user(session, daemon.address, "ana", 100_000)
         answers: list[int] = []
@@ -169,7 +166,7 @@ async def test_sigterm_drains_and_ends_within_the_grace(database_url: str) -> No
 
         callers = [asyncio.create_task(caller(number)) for number in range(16)]
         await flowing.wait()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert await daemon.end(signal.SIGTERM) == 0
         await asyncio.gather(*callers)
         async with served(DATABASE_URL=database_url) as again:

@@ -14,6 +14,7 @@ from pedro_ledger.ledger.operations import Deduct, Grant, Refund
 from pedro_ledger.ledger.units import APPLIED, Outcome, Replayed, Stale, Stored
 from pedro_ledger.telemetry.metrics import Metrics
 from tests.engine.fakes import AnyUnit, Store, account, deduct, engine_on, limits
+from tests.support.patience import PATIENCE_S, until
 
 
 def raising(error: Exception) -> Any:
@@ -357,11 +358,12 @@ async def test_what_a_lost_commit_may_still_do_is_never_called_not_applied() -> 
 
     store.script = [lost, *[raising(NotCommitted("no connection", poisoned=False))] * 50]
     store.settle_script = [lambda units: [Stale(account("u"))]]
-    async with engine_on(store, operation_timeout_s=0.3) as engine:
+    async with engine_on(store, operation_timeout_s=60) as engine:
         sent = engine.submit("u", deduct("sent"))
-        while not store.settled:
-            await asyncio.sleep(0)
+        await until(lambda: store.settled)
         never_sent = engine.submit("v", deduct("never sent"))
+        await until(lambda: ["v"] in store.loads)
+        engine.sweeper.sweep(engine.loop.time() + 61)
         told = [(await future).error for future in (sent, never_sent)]
         store.script.clear()
     assert [error.facts["outcome"] for error in told if error is not None] == ["unknown", "not_applied"]
@@ -458,7 +460,7 @@ async def test_a_part_that_dies_is_told_of(part: str, fails: Any, told: str) -> 
     engine.start()
     assert not engine.crashed.done()
     engine.submit("u", deduct("1"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert str(await engine.crashed) == told
     assert not await engine.drain(0)
 
@@ -471,7 +473,7 @@ async def test_draining_ends_with_the_last_answer_and_not_with_the_grace() -> No
         drained = asyncio.create_task(engine.drain(3600))
         await asyncio.sleep(0)
         store.gate.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert await drained
         assert all(future.done() for future in futures)
 
@@ -484,13 +486,15 @@ async def test_who_repeats_a_lost_key_is_not_told_that_it_was_not_applied() -> N
 
     store.script = [lambda units: [APPLIED], lost, *[raising(NotCommitted("no connection", poisoned=False))] * 50]
     store.settle_script = [lambda units: [Stale(account("u"))]]
-    async with engine_on(store, operation_timeout_s=0.3) as engine:
+    async with engine_on(store, operation_timeout_s=60) as engine:
         store.gate.clear()
         first = engine.submit("u", deduct("first"))
         await store.begun.wait()
         twice = [engine.submit("u", deduct("twice")) for _ in range(2)]
         store.gate.set()
         assert (await first).receipt is not None
+        await until(lambda: store.settled)
+        engine.sweeper.sweep(engine.loop.time() + 61)
         told = [(await future).error for future in twice]
         store.script.clear()
     assert [error.facts["outcome"] for error in told if error is not None] == ["unknown", "unknown"]

@@ -11,6 +11,7 @@ import pytest
 
 from pedro_ledger.postgres.embedded import SOCKET_PATH_MAX, EmbeddedError, EmbeddedPostgres
 from tests.support.databases import temporary_folder
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.embedded
 
@@ -41,7 +42,7 @@ async def user_of(folder: Path) -> asyncio.subprocess.Process:
 
 
 async def until_stopped(server: EmbeddedPostgres) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (server.cluster / "postmaster.pid").exists():
             await asyncio.sleep(0.02)
 

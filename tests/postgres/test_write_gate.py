@@ -7,6 +7,7 @@ import pytest
 
 from pedro_ledger.ledger.errors import Busy, Unavailable
 from pedro_ledger.postgres.write_gate import WriteGate
+from tests.support.patience import PATIENCE_S
 
 
 async def test_calls_about_one_subject_take_turns_and_hold_one_place() -> None:
@@ -66,7 +67,7 @@ async def test_a_caller_that_leaves_while_it_waits_leaves_nothing_behind(held: s
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    async with gate.entered("ana"), asyncio.timeout(10):
+    async with gate.entered("ana"), asyncio.timeout(PATIENCE_S):
         pass
     assert len(gate) == 0
 
@@ -81,5 +82,5 @@ async def test_a_call_that_fails_gives_its_place_back() -> None:
 
 async def enter_all(gate: WriteGate) -> None:
     for subject in ("ana", "bia"):
-        async with asyncio.timeout(10), gate.entered(subject):
+        async with asyncio.timeout(PATIENCE_S), gate.entered(subject):
             pass

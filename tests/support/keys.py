@@ -7,6 +7,7 @@ from pedro_ledger.api.access.api_keys import KeyRing
 from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.postgres.database import Connection
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 
 
 async def bearer_with(api: Api, connection: Connection, *scopes: Scope) -> str:
@@ -18,7 +19,7 @@ async def bearer_with(api: Api, connection: Connection, *scopes: Scope) -> str:
         KeyRing.digest(key),
         list(scopes),
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.get("/v1/users", auth=f"Bearer {key}")).status == 401:
             await asyncio.sleep(0.02)
     return f"Bearer {key}"

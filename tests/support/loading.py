@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 
 
 class Load:
@@ -38,7 +39,7 @@ class Load:
     async def more(self, count: int) -> None:
         """Wait until `count` more were acknowledged."""
         goal = len(self.acknowledged) + count
-        async with asyncio.timeout(30), self._arrivals:
+        async with asyncio.timeout(PATIENCE_S), self._arrivals:
             await self._arrivals.wait_for(lambda: len(self.acknowledged) >= goal)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.support.databases import temporary_folder
+from tests.support.patience import PATIENCE_S
 
 CONFIGURATION = """
 [databases]
@@ -47,7 +48,7 @@ async def pooler(direct_url: str, *, servers: int) -> AsyncIterator[str]:
         assert process.stderr is not None
         try:
             told = b""
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while b"process up" not in told:
                     line = await process.stderr.readline()
                     assert line, told.decode()

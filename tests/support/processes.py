@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from tests.support.client import API_KEY
+from tests.support.patience import PATIENCE_S
 
 
 class Served(NamedTuple):
@@ -62,7 +63,7 @@ async def start(
         )  # fmt: skip
     assert process.stdout is not None
     printed: list[str] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while line := (await process.stdout.readline()).decode().rstrip("\n"):
             printed.append(line)
             if line.startswith("try "):

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import asyncpg
+
 from pedro_ledger.postgres.embedded import EmbeddedPostgres
 from tests.support.databases import PG_BIN, TestServer, temporary_folder
 
@@ -14,6 +16,14 @@ class Standby(TestServer):
     async def replay(self, what: str) -> None:
         """`pause` or `resume` what it receives."""
         await self.execute(f"SELECT pg_wal_replay_{what}()")
+
+    async def is_receiving(self) -> bool:
+        """Whether it has a connection to its primary."""
+        connection = await asyncpg.connect(self.url("postgres"))
+        try:
+            return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM pg_stat_wal_receiver)"))
+        finally:
+            await connection.close()
 
     async def stop(self) -> None:
         """Gone, as after a crash."""

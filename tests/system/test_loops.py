@@ -21,6 +21,7 @@ from pedro_ledger.store.schema.partitions import PartitionKeeper
 from pedro_ledger.telemetry.metrics import Metrics
 from tests.conftest import settings_for
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 
 Settings = dict[str, Any]
 
@@ -99,7 +100,7 @@ class Loops:
 
     async def until(self, is_so: Callable[[float], bool], name: str, loop: str) -> None:
         """Ask until it is so, as any caller would: with a key, whose use is noted."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while not is_so(await self.metric(name, loop)):
                 await self._api.get("/v1/plans")
                 await asyncio.sleep(0.02)
@@ -117,12 +118,12 @@ class Loops:
         return ", ".join(places)
 
     async def until_told(self, loop: str, place: str) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while await self.told(loop) != place:
                 await asyncio.sleep(0.02)
 
     async def until_well(self) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while (await self._api.get("/readyz", auth=None)).json != {"status": "ready"}:
                 await asyncio.sleep(0.02)
 
@@ -209,7 +210,7 @@ async def test_a_turn_that_hangs_in_the_database_is_cut_off_and_the_loop_goes_on
     metrics = Metrics()
     looper = Looper("partitions", PartitionKeeper(database).tick, 0.1, metrics, tick_timeout_s=0.5)
     running = asyncio.create_task(looper.run())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute('LOCK TABLE public."UsageHistory"')

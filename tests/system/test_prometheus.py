@@ -5,14 +5,16 @@ import re
 import shutil
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 import yaml
 
 from tests.support.client import Api
+from tests.support.patience import LOOK_AGAIN_S, PATIENCE_S
 from tests.support.places import ROOT
 
 CONFIG = ROOT / "config" / "prometheus"
@@ -60,6 +62,18 @@ async def test_the_metrics_are_in_good_form(api: Api) -> None:
     await promtool("check", "metrics", given=(await api.get("/metrics", auth=None)).body)
 
 
+async def is_ready(address: str, process: asyncio.subprocess.Process) -> None:
+    """Until it says so: it answers 503 to everything while it reads its storage, and nothing before."""
+    async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
+        while True:
+            assert process.returncode is None, "prometheus ended"
+            with suppress(aiohttp.ClientConnectionError):
+                async with session.get(f"{address}/-/ready") as response:
+                    if response.status == 200:
+                        return
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
 @asynccontextmanager
 async def prometheus(folder: Path, target: str) -> AsyncIterator[str]:
     """A server that scrapes `target` every second, with the alerts of the repository."""
@@ -76,6 +90,7 @@ async def prometheus(folder: Path, target: str) -> AsyncIterator[str]:
         f"--web.listen-address={address}", "--log.level=error",
     )  # fmt: skip
     try:
+        await is_ready(f"http://{address}", process)
         yield f"http://{address}"
     finally:
         process.terminate()
@@ -86,18 +101,13 @@ async def prometheus(folder: Path, target: str) -> AsyncIterator[str]:
 async def test_a_real_prometheus_scrapes_it(api: Api, tmp_path: Path) -> None:
     await api.deduct(await api.user(), 1)
     query = {"query": 'sum(pedro_ledger_operations_total{job="pedro_ledger", type="deduct", outcome="applied"})'}
-    async with prometheus(tmp_path, api.address.removeprefix("http://")) as address, asyncio.timeout(120):
-        while True:
-            try:
-                async with api.session.get(f"{address}/api/v1/query", params=query) as response:
-                    found = (
-                        (await response.json())["data"]["result"] if response.status == 200 else []
-                    )  # it is starting
-            except aiohttp.ClientConnectionError:
-                found = []
-            if found:
-                break
-            await asyncio.sleep(0.2)
+    async with prometheus(tmp_path, api.address.removeprefix("http://")) as address, asyncio.timeout(PATIENCE_S):
+        found: list[dict[str, Any]] = []
+        while not found:
+            async with api.session.get(f"{address}/api/v1/query", params=query) as response:
+                assert response.status == 200, await response.text()
+                found = (await response.json())["data"]["result"]
+            await asyncio.sleep(LOOK_AGAIN_S)
         assert found[0]["value"][1] == "1"
         async with api.session.get(f"{address}/api/v1/rules") as response:
             rules = (await response.json())["data"]["groups"][0]["rules"]

@@ -10,6 +10,8 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +29,11 @@ class Parcel(NamedTuple):
 class DelayProxy:
     """One listening socket; every client that connects gets a connection of its own to the server."""
 
-    def __init__(self, listen: Path, server: Path, delay_ms: float) -> None:
+    def __init__(
+        self, listen: Path, server: Path, delay_ms: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._server = str(server)
+        self._clock = clock
         self._delay_s = delay_ms / 1000
         self._peers: dict[socket.socket, socket.socket] = {}
         self._clients: set[socket.socket] = set()
@@ -42,16 +47,21 @@ class DelayProxy:
         while True:
             self.turn()
 
+    def close(self) -> None:
+        """Close everything that is open."""
+        for end in (self._door, *self._peers):
+            end.close()
+
     def turn(self) -> None:
         """Wait for bytes to come in or to be due, and move them."""
-        timeout = max(0.0, self._under_way[0].due_s - time.monotonic()) if self._under_way else None
+        timeout = max(0.0, self._under_way[0].due_s - self._clock()) if self._under_way else None
         readable, _, _ = select.select([self._door, *self._peers], [], [], timeout)
         for source in readable:
             if source is self._door:
                 self._admit()
             elif source in self._peers:
                 self._receive(source)
-        while self._under_way and self._under_way[0].due_s <= time.monotonic():
+        while self._under_way and self._under_way[0].due_s <= self._clock():
             parcel = self._under_way.popleft()
             self._deliver(parcel.receiver, parcel.data)
 
@@ -72,10 +82,10 @@ class DelayProxy:
         except ConnectionError:
             data = b""
         if source in self._clients and data:
-            self._under_way.append(Parcel(time.monotonic() + self._delay_s, self._peers[source], data))
+            self._under_way.append(Parcel(self._clock() + self._delay_s, self._peers[source], data))
         elif source in self._clients:
             # The last words that are still under way go first.
-            self._under_way.append(Parcel(time.monotonic() + self._delay_s, self._peers.pop(source), b""))
+            self._under_way.append(Parcel(self._clock() + self._delay_s, self._peers.pop(source), b""))
         else:
             self._deliver(self._peers[source], data)
 
@@ -100,9 +110,10 @@ def main(arguments: list[str]) -> None:
     """The process."""
     listen, server, delay_ms = arguments
     proxy = DelayProxy(Path(listen), Path(server), float(delay_ms))
-    sys.stdout.write(f"listening on {listen}\n")
-    sys.stdout.flush()
-    proxy.run()
+    with closing(proxy):
+        sys.stdout.write(f"listening on {listen}\n")
+        sys.stdout.flush()
+        proxy.run()
 
 
 if __name__ == "__main__":

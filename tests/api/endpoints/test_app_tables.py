@@ -8,6 +8,7 @@ import pytest
 
 from pedro_ledger.postgres.database import Connection
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 
 PLAN = {
     "name": "Pro",
@@ -121,7 +122,7 @@ async def test_a_change_by_the_app_is_seen_and_each_entry_tells_its_price(api: A
         'INSERT INTO "AdminSettings" ("id", "featureCosts", "updatedAt") '
         "VALUES ('singleton', '{\"AI_TEXT_CHAT\": 7}', '2026-11-23 10:00:00.123')"
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while (charged := await api.deduct(user, None)).status != 201:
             await asyncio.sleep(0.02)
     entry = (await api.get(f"/v1/entries/{charged.json['entryId']}")).json
@@ -152,7 +153,7 @@ async def test_a_key_of_a_workspace_sees_only_that_one(api: Api, connection: Con
     )
     there = (await api.post("/v1/features", {"workspaceId": "w2", "name": "video"})).json["id"]
     bound: dict[str, Any] = {"auth": "Bearer key-of-w1"}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while (made := await api.post("/v1/features", {"name": "chat"}, **bound)).status == 401:
             await asyncio.sleep(0.02)
     assert (made.status, made.json["workspaceId"]) == (201, "w1")

@@ -7,6 +7,7 @@ from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection
 from tests.conftest import settings_for
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 
 
 async def test_a_deduct_answers_with_a_receipt_and_moves_the_balance(api: Api) -> None:
@@ -189,7 +190,7 @@ async def test_a_full_mailbox_is_refused_at_once_and_harms_no_other(api: Api) ->
 
 
 async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not holds():
             await asyncio.sleep(0.005)
 

@@ -9,6 +9,7 @@ import pytest
 
 from pedro_ledger.api.routes import ROUTES
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 
 CHROMIUM = shutil.which("chromium")
 
@@ -32,7 +33,7 @@ async def test_a_browser_shows_every_route(api: Api, tmp_path: Path) -> None:
         "--virtual-time-budget=5000", "--dump-dom", f"{api.address}/docs",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         out, _ = await process.communicate()
     shown = re.findall(
         r'<span class="method \w+">(\w+)</span><span class="path">([^<]+)</span><span>([^<]*)</span>', out.decode()

@@ -4,6 +4,7 @@ import asyncio
 
 from pedro_ledger.postgres.database import Connection
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 
 
 async def test_a_changed_price_counts_from_its_answer_on_and_the_entry_tells_which_it_was(api: Api) -> None:
@@ -58,7 +59,7 @@ async def test_a_price_that_the_app_writes_itself_is_seen_by_the_poll(api: Api, 
             ON CONFLICT (id) DO UPDATE SET "featureCosts" = excluded."featureCosts", "updatedAt" = excluded."updatedAt" """,
             f'{{"AI_TEXT_CHAT": {credits}}}',
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while api.parts.prices.prices.settings.costs.get("AI_TEXT_CHAT") != credits:
                 await asyncio.sleep(0.01)
         assert (await api.deduct(user, None)).json["credits"] == credits

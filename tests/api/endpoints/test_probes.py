@@ -12,6 +12,7 @@ from pedro_ledger.postgres.url import parse_database_url
 from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
 from tests.support.databases import TestServer
+from tests.support.patience import PATIENCE_S
 
 
 async def test_health_answers_as_the_apps_own_did(api: Api) -> None:
@@ -28,7 +29,7 @@ async def test_a_database_that_may_lose_what_it_commits_is_not_ready(api: Api, c
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         missing: list[str] = []
         while missing != ["the database is not a writable primary"]:
             api.parts.health._asked_at = float("-inf")
@@ -52,7 +53,7 @@ async def test_a_database_that_is_away_is_told_and_comes_back(api: Api, server: 
     waiting = asyncio.create_task(api.deduct(user, 1))
     await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert (await waiting).status == 201
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.get("/readyz")).status != 200:
             api.parts.health._asked_at = float("-inf")
 
@@ -105,7 +106,7 @@ async def test_what_is_no_http_is_told_so_and_the_connection_ends(api: Api, sent
     host, _, port = api.address.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(sent)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         answer = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -120,7 +121,7 @@ async def test_a_body_that_dribbles_is_cut_off(database_url: str) -> None:
         host, _, port = running.address.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(head.encode())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await reader.read()
         writer.close()
         await writer.wait_closed()

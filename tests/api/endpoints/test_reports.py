@@ -12,6 +12,7 @@ from pedro_ledger.postgres.database import Connection
 from pedro_ledger.reports.catalogue import REPORTS, Asked
 from tests.support.client import Api
 from tests.support.keys import bearer_with
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import command
 from tests.support.rawreports import raw_report
 
@@ -81,7 +82,7 @@ async def test_reports_need_their_scope(api: Api, connection: Connection) -> Non
 async def test_the_daemon_rolls_up_by_itself(api: Api, connection: Connection) -> None:
     """Its first step comes at once; the second is awaited by the metric that tells of steps."""
     await api.user(100)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while await connection.fetchval("SELECT EXISTS (SELECT FROM pedro_ledger.signup_pending)"):
             await asyncio.sleep(0.02)
     assert b"pedro_ledger_rolled_up_changes_total 0.0" not in (await api.get("/metrics", auth=None)).body

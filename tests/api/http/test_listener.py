@@ -10,6 +10,7 @@ import uvloop
 
 from pedro_ledger.api.http import listener
 from pedro_ledger.api.http.listener import Listener
+from tests.support.patience import PATIENCE_S
 
 
 class Greeter(asyncio.Protocol):
@@ -66,7 +67,7 @@ async def test_without_files_it_waits_and_then_goes_on(monkeypatch: pytest.Monke
     listening.bind(("127.0.0.1", 0))
     listening.listen()
     door = Listener(Greeter, [listening])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         assert await reader.read() == b"hello"
     writer.close()
@@ -137,7 +138,7 @@ async def test_an_address_that_this_machine_lacks_is_left_out(monkeypatch: pytes
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 async def test_ipv6() -> None:
     door = await Listener.open(Greeter, "::1", 0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection("::1", door.port)
         assert await reader.read() == b"hello"
     writer.close()

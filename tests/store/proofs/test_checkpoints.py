@@ -25,6 +25,7 @@ from pedro_ledger.store.proofs import checkpoints as store
 from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.databases import TestServer
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import command
 
 
@@ -349,7 +350,7 @@ async def test_the_daemon_seals_by_itself(database_url: str, tmp_path: Path, sig
     settings = settings_for(
         database_url, checkpoint_every_s=0.6, checkpoint_file=file, checkpoint_key_file=tmp_path / "key.pem"
     )
-    async with Daemon(settings).started() as running, Api.open(running) as api, asyncio.timeout(20):
+    async with Daemon(settings).started() as running, Api.open(running) as api, asyncio.timeout(PATIENCE_S):
         entry = (await api.statement(await api.user(100)))[0]["id"]
         while (await api.get(f"/v1/entries/{entry}/proof")).status != 200:
             await asyncio.sleep(0.05)

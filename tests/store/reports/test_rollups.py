@@ -19,6 +19,7 @@ from pedro_ledger.store.reports.reader import ReportReader, spans
 from pedro_ledger.store.reports.rollups import RollupWorker, Step
 from pedro_ledger.store.schema.migrations import migrate
 from tests.support.ledgers import Line, append, make_user
+from tests.support.patience import PATIENCE_S
 from tests.support.rawreports import assert_equal_to_raw
 
 TYPES = ("AI_TEXT_CHAT", "AI_IMAGE_GENERATION", "SHORTS_MEDIA")
@@ -196,7 +197,7 @@ async def test_rolling_up_ends_while_others_write(connection: Connection, databa
     await make_user(connection, "u")
     await append(connection, "u", [Line("grant", 50, START)])
     worker = Beside(database, interval_s=1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await worker.roll_up()
     assert worker.steps == 1
 

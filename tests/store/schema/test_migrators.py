@@ -15,6 +15,7 @@ from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.schema import migrations
 from pedro_ledger.store.schema.migrations import MigrationError, migrate, migration_files
 from tests.support.databases import TestServer
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import command, environment
 
 HELD = 42  # an advisory lock that keeps a migration in its middle
@@ -50,7 +51,7 @@ async def observer(empty_url: str) -> AsyncIterator[Connection]:
 
 async def until(observer: Connection, condition: str) -> None:
     """Ask until `condition` is true."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not await observer.fetchval(condition):
             await asyncio.sleep(0.01)
 
@@ -130,7 +131,7 @@ async def test_a_table_in_use_stops_the_migration_before_the_app_has_waited_long
     try:
         async with app.transaction():
             await app.execute('LOCK TABLE "UsageHistory" IN ROW EXCLUSIVE MODE')
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 with pytest.raises(
                     MigrationError, match="0002_ledger waited 50ms for a table that another transaction"
                 ):

@@ -20,6 +20,7 @@ from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.store.keys import KeyStore
 from tests.conftest import settings_for
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import command
 
 
@@ -31,7 +32,7 @@ async def keys(database_url: str, *arguments: str, status: int = 0) -> dict[str,
 
 async def answers(api: Api, key: object, status: int, path: str = "/v1/users") -> None:
     """Waits until the daemon answers `key` with `status`."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.get(path, auth=f"Bearer {key}")).status != status:
             await asyncio.sleep(0.01)
 

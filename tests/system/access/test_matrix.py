@@ -19,6 +19,7 @@ from pedro_ledger.daemon.app import Daemon
 from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
 from tests.support.databases import TestServer
+from tests.support.patience import PATIENCE_S
 
 OPEN = {
     "/health",
@@ -86,7 +87,7 @@ class Matrix:
             await self.is_answered(kind, is_valid=False)
 
     async def is_answered(self, kind: Kind, *, is_valid: bool) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while ((await self.api.get("/v1/users", auth=self.auth[kind])).status != 401) != is_valid:
                 await asyncio.sleep(0.01)
 

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from tests.system.faults import PATIENCE_S
+
 
 class Line(NamedTuple):
     """One entry, in the order of the canonical form; times in milliseconds since 1970."""
@@ -58,7 +60,7 @@ async def read_books(url: str) -> dict[str, UserBooks]:
     def of(user: str) -> UserBooks:
         return books.setdefault(user, UserBooks())
 
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=PATIENCE_S)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             async for row in connection.cursor(_ENTRIES, prefetch=5000):
@@ -84,7 +86,7 @@ async def read_books(url: str) -> dict[str, UserBooks]:
 
 
 async def server_version(url: str) -> str:
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=PATIENCE_S)
     try:
         version: Any = await connection.fetchval("SHOW server_version")
         return str(version)

@@ -104,6 +104,17 @@ class Crowd:
                 f"{left} of {acknowledgements} acknowledgements missing; told so far: {self.statuses}"
             ) from None
 
+    async def until_told(self, status: int, code: str, times: int = 1) -> None:
+        """Wait until so many more answers have been this one."""
+        enough = self.statuses.get((status, code), 0) + times
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while self.statuses.get((status, code), 0) < enough:
+                    self._told.clear()
+                    await self._told.wait()
+        except TimeoutError:
+            raise AssertionError(f"nobody is told {status} {code}; told so far: {self.statuses}") from None
+
     async def _call(self, size: int) -> None:
         while not self._stopping.is_set():
             if self._random.random() < 0.02:

@@ -134,7 +134,7 @@ class ChildServer:
                     return
 
     async def execute(self, *statements: str, database: str = "postgres") -> None:
-        connection = await asyncpg.connect(self.url(database=database), timeout=10)
+        connection = await asyncpg.connect(self.url(database=database), timeout=PATIENCE_S)
         try:
             for statement in statements:
                 await connection.execute(statement)
@@ -142,7 +142,7 @@ class ChildServer:
             await connection.close()
 
     async def fetchval(self, query: str, database: str = "postgres") -> object:
-        connection = await asyncpg.connect(self.url(database=database), timeout=10)
+        connection = await asyncpg.connect(self.url(database=database), timeout=PATIENCE_S)
         try:
             return await connection.fetchval(query)
         finally:

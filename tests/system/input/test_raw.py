@@ -13,6 +13,7 @@ from pedro_ledger.api import server
 from pedro_ledger.daemon.app import Daemon
 from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import served
 
 BODY = b'{"operationType": "AI_TEXT_CHAT", "credits": 1}'
@@ -34,20 +35,34 @@ def deduct(
     return end.join(lines)
 
 
-async def converse(api: Api, sent: bytes, *, silence_s: float = 0.5) -> bytes:
-    """Everything that comes back, until the daemon closes or says no more."""
+HANGS_UP_S = 0.3
+"""After so long without a word from the caller the daemon of these tests closes the connection."""
+
+
+@pytest.fixture
+async def hasty(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+    """A daemon that waits for nobody: whatever it was sent, it closes the connection in the end."""
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", HANGS_UP_S)
+    settings = settings_for(database_url, body_timeout_s=HANGS_UP_S)
+    async with Daemon(settings).started() as running, Api.open(running) as api:
+        yield api
+
+
+async def converse(api: Api, sent: bytes, *, answers: int | None = None) -> bytes:
+    """Everything that comes back until the daemon closes, or until so many answers have come."""
     host, _, port = api.address.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(sent)
     answer = b""
     try:
-        while True:
-            async with asyncio.timeout(silence_s):
+        async with asyncio.timeout(PATIENCE_S):
+            while answers is None or answer.count(b"HTTP/1.1 ") < answers:
                 part = await reader.read(2**16)
-            if not part:
-                return answer
-            answer += part
-    except (ConnectionResetError, TimeoutError):
+                if not part:
+                    break
+                answer += part
+        return answer
+    except ConnectionResetError:
         return answer
     finally:
         writer.close()
@@ -82,7 +97,8 @@ def smuggled(user: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", smuggled("u"))
-async def test_nothing_is_smuggled_past_the_parser(api: Api, name: str) -> None:
+async def test_nothing_is_smuggled_past_the_parser(hasty: Api, name: str) -> None:
+    api = hasty
     user = await api.user(100)
     answer = await converse(api, smuggled(user)[name])
     assert answer.count(b"HTTP/1.1 ") <= 1, answer
@@ -93,31 +109,30 @@ async def test_nothing_is_smuggled_past_the_parser(api: Api, name: str) -> None:
 
 async def test_pipelined_requests_are_answered_in_order(api: Api) -> None:
     user = await api.user(100)
-    answer = await converse(api, b"".join(deduct(user, f"k{number}") for number in range(5)))
+    answer = await converse(api, b"".join(deduct(user, f"k{number}") for number in range(5)), answers=5)
     assert answer.count(b"HTTP/1.1 201") == 5
     assert await api.balance(user) == 95
 
 
 @given(data=st.data())
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_mutated_requests_never_break_it(api_of_many: Api, data: st.DataObject) -> None:
-    api = api_of_many
+async def test_mutated_requests_never_break_it(hasty_to_one: Api, data: st.DataObject) -> None:
+    api = hasty_to_one
     request = bytearray(deduct("clerk:target", data.draw(st.sampled_from(["k1", "k2"]))))
     for _ in range(data.draw(st.integers(1, 6))):
         place = data.draw(st.integers(0, len(request)))
         cut = data.draw(st.integers(0, 4))
         request[place : place + cut] = data.draw(st.binary(max_size=4))
-    answer = await converse(api, bytes(request), silence_s=0.3)
+    answer = await converse(api, bytes(request))
     for part in answer.split(b"HTTP/1.1 ")[1:]:
         assert 200 <= int(part[:3]) < 500, (bytes(request), answer)
     assert (await api.get("/livez", auth=None)).status == 200
 
 
 @pytest.fixture
-async def api_of_many(database_url: str) -> AsyncIterator[Api]:
-    async with Daemon(settings_for(database_url, body_timeout_s=0.2)).started() as running, Api.open(running) as api:
-        await api.post("/v1/users", {"clerkId": "target"})
-        yield api
+async def hasty_to_one(hasty: Api) -> Api:
+    await hasty.post("/v1/users", {"clerkId": "target"})
+    return hasty
 
 
 async def test_who_dribbles_is_let_go(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +146,7 @@ async def test_who_dribbles_is_let_go(database_url: str, monkeypatch: pytest.Mon
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(head)
             answer = asyncio.create_task(reader.read())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not answer.done():
                     await asyncio.sleep(0.05)
                     if not writer.transport.is_closing():
@@ -156,7 +171,7 @@ async def test_a_bomb_does_not_go_off(database_url: str) -> None:
         for _ in range(3):
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(deduct("u", "k", b"Content-Encoding: gzip", body=bomb))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 answer = await reader.readuntil(b"}")
             writer.close()
             assert answer.split()[1] in {b"400", b"415"}, answer[:200]

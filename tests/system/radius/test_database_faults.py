@@ -9,6 +9,7 @@ from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection
 from tests.conftest import settings_for
 from tests.support.client import Api
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ async def heal(connection: Connection) -> None:
 
 
 async def until_ready(api: Api) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.get("/readyz", auth=None)).status != 200:
             await asyncio.sleep(0.05)
 

@@ -11,6 +11,7 @@ from pedro_ledger.store.schema import obstacles
 from tests.conftest import settings_for
 from tests.support.client import Api, Reply
 from tests.support.ledgers import make_user
+from tests.support.patience import PATIENCE_S
 
 REQUIRED = 'ALTER TABLE "UsageHistory" ADD COLUMN "requestId" text NOT NULL'
 
@@ -25,7 +26,7 @@ async def api(database_url: str) -> AsyncIterator[Api]:
 
 
 async def until_ready(api: Api) -> Reply:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (reply := await api.get("/readyz", auth=None)).status != 200:
             await asyncio.sleep(0.05)
     return reply
@@ -49,7 +50,7 @@ async def test_a_required_column_of_the_history_is_told_and_the_same_key_goes_th
 
 
 async def unready_for(api: Api, reason: str) -> Reply:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             reply = await api.get("/readyz", auth=None)
             if reply.status == 503 and reason in reply.body.decode():
@@ -83,7 +84,7 @@ async def test_what_only_hinders_some_is_told_beside_ready(
     await connection.execute('ALTER TABLE "CreditBalance" ADD COLUMN "tier" text')
     await connection.execute("""UPDATE "CreditBalance" SET "tier" = 'free'""")
     await connection.execute('ALTER TABLE "CreditBalance" ALTER COLUMN "tier" SET NOT NULL')
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while "hindered" not in (ready := await until_ready(api)).json:
             await asyncio.sleep(0.05)
     assert ready.json["hindered"] == ['"CreditBalance" requires the column "tier", which the daemon does not know']
@@ -93,7 +94,7 @@ async def test_what_only_hinders_some_is_told_beside_ready(
     assert (await api.deduct(user, 1)).status == 201
     await connection.execute("""ALTER TABLE "CreditBalance" ALTER COLUMN "tier" SET DEFAULT 'free'""")
     assert (await api.post("/v1/users", {"clerkId": "new"})).status == 201
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (await until_ready(api)).json != {"status": "ready"}:
             await asyncio.sleep(0.05)
 

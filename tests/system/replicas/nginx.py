@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_S
 from tests.support.places import ROOT
 
 CONFIGURATION = ROOT / "config" / "nginx.conf"
@@ -40,7 +41,7 @@ async def nginx(folder: Path, replicas: Sequence[str], *, affinity: bool = True)
         NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)

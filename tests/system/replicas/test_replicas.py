@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.support.client import API_KEY
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import Served, command, served
 from tests.system.replicas.nginx import NGINX, nginx
 
@@ -62,7 +63,7 @@ async def test_one_replica_is_killed_and_every_credit_is_spent_once(
     async with (
         behind_nginx(database_url, tmp_path, affinity=affinity) as (address, daemons),
         aiohttp.ClientSession() as session,
-        asyncio.timeout(90),
+        asyncio.timeout(PATIENCE_S),
     ):
         users = []
         for number in range(10):
@@ -101,7 +102,7 @@ async def test_a_daemon_that_was_stopped_and_woken_commits_nothing_stale(databas
         served(DATABASE_URL=database_url) as first,
         served(DATABASE_URL=database_url) as second,
         aiohttp.ClientSession() as session,
-        asyncio.timeout(60),
+        asyncio.timeout(PATIENCE_S),
     ):
         _, made = await post(session, f"{first.address}/v1/users", {"clerkId": "c"})
         spend = "/v1/users/clerk:c/deduct"

@@ -23,11 +23,10 @@ from pedro_ledger.tools.bench.paired_reporting import differences, paired_report
 from pedro_ledger.tools.bench.rows import choose_comparable
 from pedro_ledger.tools.bench.session import Options
 from tests.support.databases import PG_BIN, temporary_folder
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import environment
 from tests.tools.bench.conftest import copy_checkout
 
-PATIENCE_S = 120
-"""Catches what hangs, nothing else."""
 OPENINGS = USERS + 1
 PROC = pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="there is no /proc")
 

@@ -35,20 +35,23 @@ def test_errors_before_the_run_are_not_the_runs() -> None:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="there is no /proc")
 def test_cpu_is_that_of_the_process(echo: Server) -> None:
+    outer = time.process_time()
     before = cpu_s(os.getpid())
-    assert before is not None
-    started = time.process_time()
-    while time.process_time() - started < 0.1:
+    inner = time.process_time()
+    while time.process_time() - inner < 0.1:
         pass
+    inner_s = time.process_time() - inner
     after = cpu_s(os.getpid())
+    outer_s = time.process_time() - outer
+    assert before is not None
     assert after is not None
-    assert 0.08 <= after - before < 0.5
-    family, own = family_cpu_s(os.getpid()), cpu_s(os.getpid())
-    child = echo.cpu_s()
+    assert inner_s <= after - before <= outer_s
+    own, child = cpu_s(os.getpid()), echo.cpu_s()
+    family = family_cpu_s(os.getpid())
     assert family is not None
     assert own is not None
     assert child is not None
-    assert family >= own + child - 0.02
+    assert family >= own + child > own
 
 
 def test_a_profile_says_where_and_why() -> None:

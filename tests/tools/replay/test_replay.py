@@ -22,6 +22,7 @@ from pedro_ledger.tools.replay.session import Plan, run_replay
 from pedro_ledger.tools.replay.trace import TraceLine
 from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import command, served, start
 
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens"
@@ -159,7 +160,7 @@ async def test_books_that_another_caller_moved_do_not_agree(tmp_path: Path, api:
     options = ("--url", api.address, "--key", API_KEY, "--speed", "1", "--run-id", "x", "--json")
     replay = asyncio.create_task(command("replay", str(trace), *options))
     user = "/v1/users/clerk:replay-x-user-ana"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.get(f"{user}/balance")).json.get("creditsRemaining") != 97:
             assert not replay.done(), await replay
     await api.grant("clerk:replay-x-user-ana", 5)
@@ -167,7 +168,7 @@ async def test_books_that_another_caller_moved_do_not_agree(tmp_path: Path, api:
     report = orjson.loads(out)
     assert (status, report["booksAgree"], report["disagreements"], report["accepted"]) == (1, False, 1, 2)
     assert report["seconds"] >= 2
-    assert report["behindSeconds"] < 1
+    assert 0 <= report["behindSeconds"] < PATIENCE_S, "nothing but the pace holds it up"
     (named,) = report["firstDisagreements"]
     assert named["clerkId"] == "replay-x-user-ana"
     assert named["problem"] == "seq 3 is a grant of 5 credits that the replay has no receipt of"
@@ -209,7 +210,7 @@ async def test_an_interrupted_replay_goes_on(tmp_path: Path, api: Api) -> None:
         sys.executable, "-m", "pedro_ledger", "replay", *options, "--speed", "1", "--key", API_KEY,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.get("/v1/users/clerk:replay-x-1/balance")).json.get("creditsRemaining") != 99:
             assert process.returncode is None
     process.send_signal(signal.SIGINT)
@@ -223,7 +224,7 @@ async def test_an_interrupted_replay_goes_on(tmp_path: Path, api: Api) -> None:
 async def test_prices_come_from_the_feature_costs(api: Api, connection: Connection) -> None:
     costs = """INSERT INTO "AdminSettings" ("featureCosts", "updatedAt") VALUES ('{"SHORTS_SCRIPT": 4, "SHORTS_MEDIA": 5}', now())"""
     await connection.execute(costs)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while (await api.deduct(await api.user(), None, operationType="SHORTS_SCRIPT")).status != 201:
             pass
     lines = [line._replace(operation_type="SHORTS_SCRIPT") for line in lines_of(10)]

@@ -14,7 +14,7 @@ from tests.system.faults.rig import Rig, scenario
 
 READY_WITHIN_S = 2.0
 ROOM = 5
-"""The tables' times are told as figures and asserted with this much room: a busy machine starts a process slowly."""
+"""The tables' times are told as figures, and the long set asserts them with this much room."""
 GRACE_S = 10
 HOUR_MS = 3_600_000
 POOLED = "&pgbouncer=true"
@@ -34,14 +34,14 @@ async def daemon_killed(rig: Rig) -> None:
             daemon = await _again(rig, daemon, server.url())
             restarts.append(daemon.seconds)
         await crowd.flow(200)
-    rig.figures["ready again after at most"] = f"{max(restarts):.2f} s"
-    assert max(restarts) < READY_WITHIN_S * ROOM
+    rig.took("ready again after at most", max(restarts), READY_WITHIN_S * ROOM)
 
 
 @scenario("nothing accepted is lost; unready first; out within the grace")
 async def daemon_terminated(rig: Rig) -> None:
     server = await rig.server()
-    daemon = await rig.daemon(server.url(), PEDRO_SHUTDOWN_GRACE_S=str(GRACE_S))
+    grace = {"PEDRO_SHUTDOWN_GRACE_S": str(GRACE_S if rig.is_long else PATIENCE_S / 2)}
+    daemon = await rig.daemon(server.url(), **grace)
     users = await rig.users(12)
     ends = []
     async with rig.crowd(users) as crowd:
@@ -49,17 +49,17 @@ async def daemon_terminated(rig: Rig) -> None:
             await crowd.flow(rig.random.randint(100, 600))
             started = perf_counter()
             ending = asyncio.create_task(daemon.end(signal.SIGTERM))
-            while not ending.done() and await rig.readiness() == 200:
-                assert perf_counter() - started < GRACE_S, "it still says that it is ready"
+            async with asyncio.timeout(PATIENCE_S):
+                while not ending.done() and await rig.readiness() == 200:
+                    pass
             ready_seen_s = perf_counter() - started
             assert await ending == 0
             ends.append((perf_counter() - started, ready_seen_s))
             rig.faults_injected += 1
-            daemon = await _again(rig, daemon, server.url(), PEDRO_SHUTDOWN_GRACE_S=str(GRACE_S))
+            daemon = await _again(rig, daemon, server.url(), **grace)
         await crowd.flow(200)
-    rig.figures["out within"] = f"{max(end for end, _ in ends):.2f} s"
-    assert max(end for end, _ in ends) < GRACE_S + ROOM
-    rig.figures["unready within"] = f"{max(seen for _, seen in ends):.2f} s"
+    rig.took("out within", max(end for end, _ in ends), GRACE_S + ROOM)
+    rig.took("unready within", max(seen for _, seen in ends), GRACE_S)
 
 
 @scenario("the other replica goes on; the woken one commits nothing stale")
@@ -116,8 +116,7 @@ async def daemon_stopped_in_transaction(rig: Rig) -> None:
             finally:
                 kill(stopping.process.pid, signal.SIGCONT)
             await crowd.flow(100)
-    rig.figures["the other waited"] = f"{max(waits):.1f} s, the timeout is 10 s"
-    assert max(waits) < 10 + 2 * ROOM
+    rig.took("the other waited, and the timeout is 10 s", max(waits), 10 + 2 * ROOM)
 
 
 @scenario("exactly 1,000 accepted")

@@ -61,7 +61,7 @@ async def data_disk_full(rig: Rig) -> None:
             ballast = _fill(disk)
             rig.faults_injected += 1
             await rig.until_unready("DiskFullError")
-            await _until_told(crowd.statuses)
+            await crowd.until_told(503, "unavailable")
             ballast.unlink()
             await crowd.flow(500)
             await rig.until_ready()
@@ -84,7 +84,7 @@ async def wal_disk_full(rig: Rig) -> None:
             rig.faults_injected += 1
             await _switch_wal_until(server, panics + 1)
             await rig.until_unready("the database does not answer")
-            await _until_told(crowd.statuses)
+            await crowd.until_told(503, "unavailable")
             ballast.unlink()
             await server.revive()
             await crowd.flow(500)
@@ -99,11 +99,3 @@ async def _switch_wal_until(server: ChildServer, panics: int) -> None:
                 await server.execute("SELECT pg_logical_emit_message(true, 'trial', 'x')", "SELECT pg_switch_wal()")
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.sleep(0.1)
-
-
-async def _until_told(statuses: dict[tuple[int, str | None], int]) -> None:
-    """Until more callers have been told 503."""
-    before = statuses.get((503, "unavailable"), 0)
-    async with asyncio.timeout(PATIENCE_S):
-        while statuses.get((503, "unavailable"), 0) <= before:
-            await asyncio.sleep(0.05)
