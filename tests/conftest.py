@@ -9,8 +9,9 @@ from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.settings import Settings
+from tests.support.certificates import Authority
 from tests.support.client import API_KEY, Api
-from tests.support.databases import TestServer, running_server
+from tests.support.databases import TestServer, running_server, temporary_folder
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,6 +77,13 @@ async def connection(database: Database) -> AsyncIterator[Connection]:
     connection = await database.connect()
     yield connection
     await connection.close()
+
+
+@pytest.fixture(scope="session")
+def authority() -> Iterator[Authority]:
+    """Signs certificates that nobody else trusts."""
+    with temporary_folder() as folder:
+        yield Authority(folder)
 
 
 def settings_for(database_url: str, **changes: object) -> Settings:

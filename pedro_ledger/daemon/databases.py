@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.embedded import EmbeddedPostgres
 from pedro_ledger.postgres.replica import Reader
-from pedro_ledger.postgres.url import DatabaseUrl, parse_database_url
+from pedro_ledger.postgres.url import DatabaseUrl, DatabaseUrlError, parse_database_url
 from pedro_ledger.settings import Settings
 from pedro_ledger.telemetry.metrics import Metrics
 
@@ -30,6 +30,22 @@ class Databases(NamedTuple):
     """Answers what may be a little late."""
 
 
+def primary_of(text: str, name: str) -> DatabaseUrl:
+    """The URL of a server that is written to: of several hosts the one that can be, unless the URL says otherwise.
+
+    Raises `DatabaseUrlError`.
+    """
+    url = parse_database_url(text, name)
+    if url.target_session_attrs in {"read-only", "standby", "prefer-standby"}:
+        raise DatabaseUrlError(
+            f"{name}: target_session_attrs={url.target_session_attrs} asks for a server that cannot be written to; "
+            "name a replica in DATABASE_REPLICA_URL"
+        )
+    if len(url.hosts) > 1 and url.target_session_attrs is None:
+        return replace(url, target_session_attrs="read-write")
+    return url
+
+
 @asynccontextmanager
 async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
     """The databases that the settings name, the embedded server started where they name none."""
@@ -46,9 +62,9 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
         def database(at: DatabaseUrl) -> Database:
             return Database(at, pool_size_max=settings.pool_size_max, slow_query_ms=settings.slow_query_ms)
 
-        primary_url = parse_database_url(url, "DATABASE_URL")
+        primary_url = primary_of(url, "DATABASE_URL")
         primary = database(primary_url)
-        direct = database(parse_database_url(direct_url, "DIRECT_URL")) if direct_url else primary
+        direct = database(primary_of(direct_url, "DIRECT_URL")) if direct_url else primary
         upkeep = database(replace(primary_url, connection_limit=UPKEEP_CONNECTIONS))
         replica_url = settings.database_replica_url and settings.database_replica_url.get_secret_value()
         replica = database(parse_database_url(replica_url, "DATABASE_REPLICA_URL")) if replica_url else None

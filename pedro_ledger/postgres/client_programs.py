@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.embedded import find_binaries
+from pedro_ledger.postgres.tls import SYSTEM
 from pedro_ledger.postgres.url import DatabaseUrl
 
 INSTALLED = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin")
@@ -48,7 +49,7 @@ def find_programs(name: str) -> list[Program]:
 
 def fitting(name: str, server_major: int, url: DatabaseUrl) -> list[Program]:
     """The programs that can speak to the server: its own version first, then newer ones. Raises `ProgramError` where there is none."""
-    needs_tls = url.sslmode not in {None, "disable", "allow", "prefer"}
+    needs_tls = url.tls.is_required
     found = [each for each in find_programs(name) if each.major >= server_major and (each.has_tls or not needs_tls)]
     if not found:
         raise ProgramError(
@@ -89,14 +90,29 @@ def environment_of(url: DatabaseUrl | None) -> dict[str, str]:
     kept["LC_ALL"] = "C"
     if url is None:
         return kept
+    if url.tls.key_password is not None:
+        raise ProgramError(
+            "PostgreSQL's programs cannot be given sslpassword: write a URL whose sslkey is not encrypted."
+        )
     given = {
         "PGHOST": ",".join(url.hosts),
         "PGPORT": ",".join(map(str, url.ports)),
         "PGUSER": url.user,
         "PGPASSWORD": url.password,
         "PGDATABASE": url.database,
-        "PGSSLMODE": url.sslmode,
-        "PGSSLROOTCERT": url.sslrootcert or ("system" if (url.sslmode or "").startswith("verify") else None),
+        "PGSSLMODE": url.tls.mode,
+        "PGSSLROOTCERT": SYSTEM if url.tls.trusts_machine else url.tls.root,
+        "PGSSLCERT": url.tls.certificate,
+        "PGSSLKEY": url.tls.key,
+        "PGSSLCRL": url.tls.revoked,
+        "PGSSLMINPROTOCOLVERSION": url.tls.version_min,
+        "PGSSLMAXPROTOCOLVERSION": url.tls.version_max,
+        "PGPASSFILE": url.passfile,
+        "PGOPTIONS": url.options,
+        "PGTARGETSESSIONATTRS": url.target_session_attrs,
+        "PGLOADBALANCEHOSTS": "random" if url.load_balance_hosts else None,
+        "PGKRBSRVNAME": url.kerberos.get("krbsrvname"),
+        "PGGSSLIB": url.kerberos.get("gsslib"),
         "PGAPPNAME": url.application_name,
         "PGCONNECT_TIMEOUT": str(max(2, round(url.connect_timeout_s))),  # libpq takes 1 for 2
     }

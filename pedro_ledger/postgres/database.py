@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 from pedro_ledger.postgres.failures import unavailable
+from pedro_ledger.postgres.hosts import connect_to_first, has_turned
 from pedro_ledger.postgres.sessions import (
     HOT_SETTINGS,
     SERVING,
@@ -73,11 +74,14 @@ class Database:
         wanted = session_settings(timeouts, settings or {})
         if not self.url.pgbouncer:
             wanted["application_name"] = self.url.application_name
-            return await self._open_connection(timeouts, server_settings=wanted)
-        connection = await self._open_connection(timeouts, statement_cache_size=0, connection_class=PooledConnection)
-        assert isinstance(connection, PooledConnection), "it is what was asked for"
-        connection.carry(wanted)
-        return connection
+            return await self._open_connection(timeouts, server_settings=self._startup(wanted))
+        return await self._open_connection(
+            timeouts,
+            wanted,
+            server_settings=self._startup({}),
+            statement_cache_size=0,
+            connection_class=PooledConnection,
+        )
 
     async def session(self, settings: Mapping[str, str] | None = None, timeouts: Timeouts = SERVING) -> Connection:
         """As `connect`, for what needs a session that outlives a transaction. Raises `PoolerError` where there is none.
@@ -87,7 +91,7 @@ class Database:
         """
         if not self.url.pgbouncer:
             return await self.connect(settings, timeouts)
-        connection = await self._open_connection(timeouts, statement_cache_size=0)
+        connection = await self._open_connection(timeouts, server_settings=self._startup({}), statement_cache_size=0)
         try:
             if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
                 raise PoolerError(
@@ -100,15 +104,29 @@ class Database:
             raise
         return connection
 
-    async def _open_connection(self, timeouts: Timeouts, **arguments: Any) -> Connection:
-        connection: Connection = await asyncpg.connect(
-            **self.url.asyncpg_arguments(),
-            timeout=self.url.connect_timeout_s,
-            command_timeout=timeouts.command_s,
-            **arguments,
-        )
-        connection.add_query_logger(self._log_slow)
-        return connection
+    def _startup(self, settings: dict[str, str]) -> dict[str, str]:
+        """The settings of a startup message: ours beat those of the URL, which PostgreSQL reads first."""
+        return settings if self.url.options is None else {"options": self.url.options, **settings}
+
+    async def _open_connection(
+        self, timeouts: Timeouts, carried: Mapping[str, str] | None = None, **arguments: Any
+    ) -> Connection:
+        """A connection to the first host that serves; through a pooler each transaction carries `carried`."""
+
+        async def open_one(place: int) -> Connection:
+            connection: Connection = await asyncpg.connect(
+                **self.url.asyncpg_arguments(place),
+                timeout=self.url.connect_timeout_s,
+                command_timeout=timeouts.command_s,
+                **arguments,
+            )
+            if carried is not None:
+                assert isinstance(connection, PooledConnection), "it is what was asked for"
+                connection.carry(carried)
+            connection.add_query_logger(self._log_slow)
+            return connection
+
+        return await connect_to_first(self.url, open_one)
 
     async def _connect_for_pool(self, *_: Any, **__: Any) -> Connection:
         """What the pool passes is what it would have asyncpg open; a connection of ours is opened in one way only."""
@@ -116,11 +134,27 @@ class Database:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
-        """A pooled connection. Raises `Unavailable` when none is free or the server fails."""
+        """A pooled connection. Raises `Unavailable` when none is free or the server fails.
+
+        Where the server turns out to be read-only, the whole pool is opened anew, and looks for the primary.
+        """
         assert self._pool is not None, "open the database first"
         with unavailable():
-            async with self._pool.acquire(timeout=self.url.pool_timeout_s) as connection:
-                yield connection  # type: ignore[misc]
+            try:
+                async with self._pool.acquire(timeout=self.url.pool_timeout_s) as connection:
+                    try:
+                        yield connection  # type: ignore[misc]
+                    finally:
+                        if self.url.wants_primary and has_turned(connection):  # type: ignore[arg-type]
+                            await self._pool.expire_connections()
+            except asyncpg.ReadOnlySQLTransactionError:
+                await self._pool.expire_connections()
+                raise
+
+    async def look_again(self) -> None:
+        """The server is no primary: where another host may be it, open the pool anew."""
+        if self._pool is not None and self.url.wants_primary:
+            await self._pool.expire_connections()
 
     @asynccontextmanager
     async def writing(self, subject: str) -> AsyncIterator[Connection]:

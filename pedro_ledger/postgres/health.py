@@ -5,6 +5,8 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, TypeVar
 
+import asyncpg
+
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
@@ -15,6 +17,7 @@ REMEMBER_S = 0.5
 ANSWER_WITHIN_S = 1.0
 """A probe is answered within this time, though a server that fell silent holds its question for longer."""
 SILENT = "the database does not answer"
+NOT_A_PRIMARY = "the database is not a writable primary"
 T = TypeVar("T")
 
 
@@ -60,12 +63,14 @@ class DatabaseHealth:
         try:
             async with self._database.acquire() as connection:
                 row = await connection.fetchrow(_SQL["read_safety"])
-        except Unavailable:
-            return [SILENT]
+        except Unavailable as error:
+            is_found = isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched)
+            return [NOT_A_PRIMARY if is_found else SILENT]
         assert row is not None, "the query always has one row"
         missing = []
         if row["is_standby"] or row["is_read_only"]:
-            missing.append("the database is not a writable primary")
+            missing.append(NOT_A_PRIMARY)
+            await self._database.look_again()
         missing += [
             f"the database runs with {setting}=off, so what it commits can be lost"
             for setting in ("fsync", "full_page_writes", "synchronous_commit")

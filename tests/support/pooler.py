@@ -29,8 +29,11 @@ max_client_conn = 200
 
 
 @asynccontextmanager
-async def pooler(direct_url: str, *, servers: int) -> AsyncIterator[str]:
-    """The URL of the same database through a pooler that shares `servers` connections among all clients."""
+async def pooler(direct_url: str, *, servers: int, more: str = "") -> AsyncIterator[str]:
+    """The URL of the same database through a pooler that shares `servers` connections among all clients.
+
+    `more` are further lines of its configuration.
+    """
     program = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip("pgbouncer is not installed")
@@ -39,7 +42,9 @@ async def pooler(direct_url: str, *, servers: int) -> AsyncIterator[str]:
         port = free.getsockname()[1]
     with temporary_folder() as folder:
         file = folder / "pgbouncer.ini"
-        file.write_text(CONFIGURATION.format(socket=parse_qs(parts.query)["host"][0], port=port, servers=servers))
+        file.write_text(
+            CONFIGURATION.format(socket=parse_qs(parts.query)["host"][0], port=port, servers=servers) + more
+        )
         owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # as the server: neither runs as root
         process = await asyncio.create_subprocess_exec(
             program, str(file), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,

@@ -10,6 +10,11 @@ from pedro_ledger.postgres.embedded import EmbeddedPostgres
 from tests.support.databases import PG_BIN, TestServer, temporary_folder
 
 
+async def stop(server: TestServer) -> None:
+    """Gone, as after a crash."""
+    await asyncio.to_thread(server.server._run, "pg_ctl", "stop", "-D", str(server.server.cluster), "-m", "immediate")
+
+
 class Standby(TestServer):
     """A hot standby that streams from `primary`."""
 
@@ -27,7 +32,7 @@ class Standby(TestServer):
 
     async def stop(self) -> None:
         """Gone, as after a crash."""
-        await asyncio.to_thread(self.server._run, "pg_ctl", "stop", "-D", str(self.server.cluster), "-m", "immediate")
+        await stop(self)
 
     async def start(self) -> None:
         """Back again."""

@@ -117,6 +117,12 @@ class BatchWriter:
     ) -> NotCommitted | OutcomeUnknown:
         """What a failed commit says. Its connection is kept where it is certain to stand outside a transaction."""
         failure = commit_failure(error)
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            # No primary any more: what is opened next looks for the one that is.
+            for each in (channel, *self._idle):
+                each.connection.terminate()
+            self._idle.clear()
+            return failure
         try:
             if isinstance(failure, NotCommitted) and await channel.is_rolled_back(self._timeout_s):
                 if isinstance(error, asyncpg.LockNotAvailableError):
