@@ -12,8 +12,8 @@ from tests.docs.markdown import PAGES, slug
 from tests.support.places import ROOT
 
 PROSE_COLUMNS = 100
-OUTSIDE = frozenset({"PEDRO_URL", "PEDRO_TEST_PG_BIN"})
-"""Variables of the app and of the tests, which are no settings."""
+OUTSIDE = frozenset({"PEDRO_URL", "PEDRO_TEST_PG_BIN", "PEDRO_LEDGER_SERVICE_HOST"})
+"""Variables of the app, of the tests and of Kubernetes, which are no settings."""
 
 
 def mentioned(pattern: str, *, without: tuple[str, ...] = ()) -> dict[str, str]:

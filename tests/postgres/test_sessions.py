@@ -22,6 +22,7 @@ from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.app.seed import seed_lock
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.commit import BatchWriter
+from pedro_ledger.store.journal.lock_holders import LockHolderLog
 from pedro_ledger.store.proofs.checkpoints import sealing_turn
 from pedro_ledger.store.schema import partitions
 from pedro_ledger.store.schema.backups import make_archive, restore_archive
@@ -122,6 +123,7 @@ async def open_each(server: TestServer, url: str, empty_url: str) -> None:
     await writer.commit([unit])
     await writer.settle([unit])
     await writer.close()
+    await LockHolderLog(database).tell(["ana"])
     assert (await audit(database, quiet=True))[0].users == 1
     with temporary_folder() as folder:
         await make_archive(database, folder / "archive")

@@ -56,6 +56,7 @@ TROUBLES = (
     table("keys", "pedro_ledger.api_key", is_vital=True),
     column("prices", 'public."AdminSettings"', '"featureCosts"', is_vital=True),
     column("key_uses", "pedro_ledger.api_key", "last_used_at"),
+    column("due", "pedro_ledger.account", "due_at"),
     table("refusals", "pedro_ledger.refusal", at_start=True),
     table("rollups", "pedro_ledger.usage_pending"),
     table("partitions", 'public."UsageHistory"', at_start=True),
