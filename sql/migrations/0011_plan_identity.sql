@@ -33,6 +33,13 @@ CREATE TABLE pedro_ledger.plan_lock (
     clerk_id text NOT NULL PRIMARY KEY
 ) WITH (fillfactor = 70);
 
+-- Clerk users whose plan is to be derived at the end of the transaction that adds them; nobody else ever sees a row. A detour: the
+-- deferred trigger is on this table, because Prisma's `db push` breaks down where one of the app's own tables has one.
+CREATE TABLE pedro_ledger.plan_change (
+    clerk_id text NOT NULL
+);
+CREATE INDEX plan_change_clerk_idx ON pedro_ledger.plan_change (clerk_id);
+
 ALTER TABLE pedro_ledger.account ADD COLUMN plan_id text; -- "Plan"."id" of the plan that prices this user
 
 -- The plans that go by the best of some keys: the provider's own id, another id, a name; plans that were there at a time first.
@@ -128,8 +135,8 @@ BEGIN
 END
 $$;
 
--- Whoever writes a subscription event, the user is charged by its plan from the end of that transaction on. Deferred to its end,
--- so that an app that keeps its transaction open holds no lock of the ledger meanwhile.
+-- Whoever writes a subscription event, the user is charged by its plan from the end of that transaction on: not earlier, so that
+-- an app that keeps its transaction open holds no lock of the ledger meanwhile.
 CREATE OR REPLACE FUNCTION pedro_ledger.follow_plan() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -151,30 +158,41 @@ BEGIN
         FROM pedro_ledger.plan_keys_of(NEW."planKey", NEW."metadata") AS keys, pedro_ledger.meant_plan(keys, at) AS found
         ON CONFLICT (clerk_id, event_id) DO NOTHING;
     END IF;
-    PERFORM pedro_ledger.derive_plan(of_user)
-    FROM (SELECT DISTINCT told FROM unnest(ARRAY[OLD."clerkUserId", NEW."clerkUserId"]) AS told
-          WHERE told IS NOT NULL ORDER BY told) AS named (of_user);
+    INSERT INTO pedro_ledger.plan_change (clerk_id)
+    SELECT DISTINCT told FROM unnest(ARRAY[OLD."clerkUserId", NEW."clerkUserId"]) AS told WHERE told IS NOT NULL ORDER BY told;
     RETURN NULL;
 END
 $$;
 
 DROP TRIGGER subscription_event_sets_the_plan ON public."SubscriptionEvent";
-CREATE CONSTRAINT TRIGGER subscription_event_sets_the_plan AFTER INSERT OR UPDATE OR DELETE ON public."SubscriptionEvent"
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pedro_ledger.follow_plan();
+CREATE TRIGGER subscription_event_sets_the_plan AFTER INSERT OR UPDATE OR DELETE ON public."SubscriptionEvent"
+    FOR EACH ROW EXECUTE FUNCTION pedro_ledger.follow_plan();
 
 -- A user whose Clerk id changes is on the plan of the new one; so is whoever gets the old one.
 CREATE FUNCTION pedro_ledger.follow_clerk_id() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM pedro_ledger.derive_plan(least(OLD."clerkId", NEW."clerkId"));
-    PERFORM pedro_ledger.derive_plan(greatest(OLD."clerkId", NEW."clerkId"));
+    INSERT INTO pedro_ledger.plan_change (clerk_id) SELECT told FROM unnest(ARRAY[OLD."clerkId", NEW."clerkId"]) AS told ORDER BY told;
     RETURN NULL;
 END
 $$;
 
-CREATE CONSTRAINT TRIGGER clerk_id_sets_the_plan AFTER UPDATE OF "clerkId" ON public."User"
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD."clerkId" IS DISTINCT FROM NEW."clerkId")
-    EXECUTE FUNCTION pedro_ledger.follow_clerk_id();
+CREATE TRIGGER clerk_id_sets_the_plan AFTER UPDATE OF "clerkId" ON public."User"
+    FOR EACH ROW WHEN (OLD."clerkId" IS DISTINCT FROM NEW."clerkId") EXECUTE FUNCTION pedro_ledger.follow_clerk_id();
+
+CREATE FUNCTION pedro_ledger.follow_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM pedro_ledger.plan_change WHERE clerk_id = NEW.clerk_id;
+    IF FOUND THEN
+        PERFORM pedro_ledger.derive_plan(NEW.clerk_id);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE CONSTRAINT TRIGGER plan_change_sets_the_plan AFTER INSERT ON pedro_ledger.plan_change
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pedro_ledger.follow_change();
 
 -- An account starts with the plan of its user, whichever version of the daemon opens it.
 CREATE FUNCTION pedro_ledger.start_with_plan() RETURNS trigger

@@ -14,6 +14,7 @@ from pedro_ledger.store.billing import plans
 from pedro_ledger.store.billing.plans import EventPlans
 from pedro_ledger.store.schema import migrations
 from pedro_ledger.store.schema.migrations import migrate
+from tests.billing.test_waiting import comes_true
 from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.databases import TestServer
@@ -132,14 +133,13 @@ async def test_a_replica_of_the_version_before_goes_on_beside(before_url: str, r
 
 async def test_the_daemon_settles_them_by_itself(before_url: str, raw: Connection) -> None:
     async with Daemon(settings_for(before_url)).started() as running, Api.open(running) as api:
-        await running.parts.webhooks.tick_plans()
-        plans_now = await on_plans(raw)
-        assert {user: plans_now[user] for user in ("u1", "u3", "u4", "u8")} == {
-            "u1": "p1",
-            "u3": "p3",
-            "u4": "p1",
-            "u8": "p2",
-        }
+        settled = {"u1": "p1", "u3": "p3", "u4": "p1", "u8": "p2"}
+
+        async def are_settled() -> bool:
+            found = await on_plans(raw)
+            return {user: found[user] for user in settled} == settled
+
+        await comes_true(are_settled)
         (item,) = (await api.get("/v1/webhook-deliveries?state=waiting")).json["items"]
         assert (item["id"], item["reason"]) == ("app:e2", "plan_ambiguous")
     reports = await audit(Database(parse_database_url(before_url)), quiet=True)

@@ -19,8 +19,7 @@ CATALOG = {
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2""",
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2",
     "constraints": """SELECT conrelid::regclass::text, conname, contype, confrelid::regclass::text, confupdtype, confdeltype,
-        conkey, confkey, condeferrable FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-        AND contype NOT IN ('n', 't') ORDER BY 1, 2""",
+        conkey, confkey, condeferrable FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n' ORDER BY 1, 2""",
     "enums": """SELECT t.typname, e.enumlabel, row_number() OVER (PARTITION BY t.typname ORDER BY e.enumsortorder)
         FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid ORDER BY 1, 3""",
     "relations": """SELECT relname, relkind, relpersistence FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1""",
