@@ -21,7 +21,10 @@ __all__ = ["Answer", "Engine", "EngineLimits"]
 FULL_SHARE = 0.7
 """From this share of the operations that may be in flight on, traffic is better sent elsewhere."""
 DEDUCT_SHARE = 0.8
-"""Deducts may take this share of the house and of a mailbox. The rest is for what gives credits: refunds, grants, webhooks."""
+"""Deducts, holds and extends may take this share of the operations in flight and of a mailbox.
+
+The rest is for what gives credits or ends a hold: refunds, grants, captures, webhooks.
+"""
 
 
 class EngineLimits(NamedTuple):

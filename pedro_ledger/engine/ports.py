@@ -67,7 +67,7 @@ class Meter(Protocol):
         """A commit ended without an outcome."""
 
     def refused(self, reason: str) -> None:
-        """An operation was turned away before it was decided: `mailbox`, `house`, `draining` or `deadline`."""
+        """An operation was turned away before it was decided: `mailbox`, `capacity`, `draining` or `deadline`."""
 
 
 OnFault = Callable[[str, LedgerError], None]
