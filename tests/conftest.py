@@ -1,9 +1,11 @@
 """Fixtures that every test may use."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
+import structlog
 
 from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection, Database
@@ -33,6 +35,17 @@ def pytest_runtest_makereport(
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each core, since most tests wait for other processes half of the time; each runs a server of its own."""
     return min(2 * (os.cpu_count() or 1), 8)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Undo what a test configured: its captured standard error is closed when the next test logs."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Logs: JSON lines with the request id, and never a secret."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -9,16 +8,6 @@ import pytest
 import structlog
 
 from pedro_ledger.telemetry.logs import configure_logs, request_id
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def test_an_event_is_one_json_line_with_the_request_id(capsys: pytest.CaptureFixture[str]) -> None:
