@@ -1,4 +1,6 @@
-"""Settings: what is given to a command, then the environment, then a TOML file, then the defaults."""
+"""Settings: what is given to a command, then the environment, then a TOML file, then the
+defaults.
+"""
 
 import os
 import re
@@ -17,7 +19,9 @@ from pedro_ledger.ledger.errors import OperatorError
 PREFIX = "PEDRO_"
 UNPREFIXED = ("database_url", "direct_url", "database_replica_url")
 RENAMED = {"reports_fold_s": "rollup_interval_s"}
-"""Settings that had another name in the version before; the old one is still taken, with a warning."""
+"""Settings that had another name in the version before; the old one is still taken, with a
+warning.
+"""
 
 
 _OF_A_SERVICE = re.compile(
@@ -31,7 +35,10 @@ class SettingsError(OperatorError):
 
 
 def default_data_dir() -> Path:
-    """The platform's folder for a user's data. Root's home is closed to the user that PostgreSQL runs as, so root's is elsewhere."""
+    """The platform's folder for a user's data.
+
+    Root's home is closed to the user that PostgreSQL runs as, so root's is elsewhere.
+    """
     return Path("/var/lib/pedro-ledger") if os.geteuid() == 0 else user_data_path("pedro-ledger", appauthor=False)
 
 
@@ -185,7 +192,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What was given to the command (the file's values come in with it, weaker), then the environment."""
+        """What was given to the command (the file's values come in with it, weaker), then the
+        environment.
+        """
         return init_settings, env_settings
 
 
@@ -195,7 +204,10 @@ def environment_name(field: str) -> str:
 
 
 def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
-    """All settings. Raises `SettingsError` for a wrong or unknown one, with one line that names it."""
+    """All settings.
+
+    Raises `SettingsError` for a wrong or unknown one, with one line that names it.
+    """
     known = {environment_name(field): field for field in Settings.model_fields}
     given = {name: value for name, value in overrides.items() if value is not None}
     injected = set(service_variables())
@@ -227,7 +239,8 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
 
 
 def service_variables() -> list[str]:
-    """Environment variables that Kubernetes made for a Service named `pedro` or `pedro-…`; they are no settings.
+    """Environment variables that Kubernetes made for a Service named `pedro` or `pedro-…`; they are
+    no settings.
 
     It puts them into every container of the namespace, and `PEDRO_PORT=tcp://…` is one of them.
     """

@@ -20,7 +20,8 @@ from tests.support.databases import TestServer, running_server, temporary_folder
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where everything is installed (continuous integration says so), a skipped test is a failed one.
+    """Where everything is installed (continuous integration says so), a skipped test is a failed
+    one.
 
     Here, not in `pytest_runtest_logreport`: by then the session has counted its failures.
     """
@@ -33,13 +34,17 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each core, since most tests wait for other processes half of the time; each runs a server of its own."""
+    """Two for each core, since most tests wait for other processes half of the time; each runs a
+    server of its own.
+    """
     return min(2 * (os.cpu_count() or 1), 8)
 
 
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
-    """Undo what a test configured: its captured standard error is closed when the next test logs."""
+    """Undo what a test configured: its captured standard error is closed when the next test
+    logs.
+    """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

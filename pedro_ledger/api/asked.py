@@ -1,4 +1,7 @@
-"""What bodies ask for: the operation that each one becomes. Problems concern the body alone, never time or state."""
+"""What bodies ask for: the operation that each one becomes.
+
+Problems concern the body alone, never time or state.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -55,7 +58,8 @@ def refund_of(operation_types: OperationTypes, caller: Caller, key: str, body: R
     """The operation that a refund's body asks for.
 
     Raises the problem 422 when it names neither or both ways to refund, and 403 for one without an
-    entry by a key without `admin`: nothing bounds such a refund, so it makes credits as a grant does.
+    entry by a key without `admin`: nothing bounds such a refund, so it makes credits as a grant
+    does.
     """
     details = details_with(body.details, body.reason)
     if body.entryId is not None:
@@ -94,7 +98,10 @@ def grant_of(caller: Caller, key: str, body: GrantBody) -> Grant:
 
 
 def adjustment_of(caller: Caller, key: str, body: AdjustmentBody) -> Adjustment:
-    """The operation that an adjustment's body asks for. Raises the problem 422 for one that changes nothing."""
+    """The operation that an adjustment's body asks for.
+
+    Raises the problem 422 for one that changes nothing.
+    """
     if body.credits == 0:
         raise _unclear("credits", "An adjustment of 0 credits changes nothing.")
     return Adjustment(key, caller.key_id, body.credits, "adjustment", details_with(body.details, body.reason))
@@ -112,7 +119,10 @@ def _moment_ms(text: str) -> int:
 
 
 def batch_operation(operation_types: OperationTypes, caller: Caller, raw: Any) -> tuple[str, Operation]:
-    """The user and the operation of one line of a batch. Raises a problem that concerns this line alone."""
+    """The user and the operation of one line of a batch.
+
+    Raises a problem that concerns this line alone.
+    """
     kind = raw.get("type") if isinstance(raw, dict) else None
     try:
         match kind:
@@ -149,7 +159,10 @@ def _hold_line(operation_types: OperationTypes, caller: Caller, kind: str, raw: 
 
 
 def hold_of(operation_types: OperationTypes, caller: Caller, key: str, body: HoldBody) -> Hold:
-    """The operation that a hold's body asks for. Raises the problem 422 where `creditsMin` is more than `credits`."""
+    """The operation that a hold's body asks for.
+
+    Raises the problem 422 where `creditsMin` is more than `credits`.
+    """
     operation_types.require(body.operationType)
     if body.creditsMin is not None and body.creditsMin > body.credits:
         raise _unclear("creditsMin", "creditsMin must not be more than credits.")
@@ -194,7 +207,10 @@ def hold_ref(hold_id: str) -> str:
 
 
 def details_with(details: dict[str, Any] | None, reason: str | None) -> str | None:
-    """Details with the reason among them, where statements show it. Raises the problem 422 where both name one."""
+    """Details with the reason among them, where statements show it.
+
+    Raises the problem 422 where both name one.
+    """
     if reason is None:
         return details_text(details)
     if details is not None and "reason" in details:

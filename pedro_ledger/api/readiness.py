@@ -71,7 +71,9 @@ class Readiness:
         return [*missing, *self._failing(vital=True)]
 
     def hindered(self) -> list[str]:
-        """What of the app's schema keeps something from being done for some users: the others go on, so traffic may come."""
+        """What of the app's schema keeps something from being done for some users: the others go
+        on, so traffic may come.
+        """
         return list(self._schema.hindering)
 
     def failing(self) -> list[str]:

@@ -41,7 +41,9 @@ Clients that retry at once, as a flood does, then cost the others little. `Retry
 wait for longer than that.
 """
 SERVER = "pedro-ledger"
-"""The `Server` header. aiohttp's own names its version and Python's, by which known holes are looked up."""
+"""The `Server` header. aiohttp's own names its version and Python's, by which known holes are
+looked up.
+"""
 LINGER_S = 1.0
 """How long the rest of a refused body is read, so that its sender can read the answer."""
 

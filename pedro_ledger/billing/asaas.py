@@ -1,7 +1,8 @@
 """Reads Asaas's events: payments of subscriptions, and the subscriptions themselves.
 
-The shapes are those of https://docs.asaas.com/docs/webhook-para-cobrancas and …/docs/subscription-events. A billing period is
-one charge: Asaas makes one for each cycle of a subscription, with an id that stays through confirmation, refund and dispute.
+The shapes are those of https://docs.asaas.com/docs/webhook-para-cobrancas and
+…/docs/subscription-events. A billing period is one charge: Asaas makes one for each cycle of a
+subscription, with an id that stays through confirmation, refund and dispute.
 """
 
 import re
@@ -24,7 +25,9 @@ from pedro_ledger.ledger.billing import (
 
 PROVIDER = "asaas"
 BRASILIA = timezone(timedelta(hours=-3))
-"""Asaas's times carry no zone; they are those of São Paulo, which has had no summer time since 2019."""
+"""Asaas's times carry no zone; they are those of São Paulo, which has had no summer time since
+2019.
+"""
 CLERK_PREFIX = "clerk:"
 REFERENCE_SEPARATOR = "|"
 _NUMBERED = re.compile(r"&([0-9]{1,18})$")
@@ -32,7 +35,9 @@ _NUMBERED = re.compile(r"&([0-9]{1,18})$")
 
 
 class Meaning(NamedTuple):
-    """What a type of event says: the status to record (None: as it was), and the news of its billing period."""
+    """What a type of event says: the status to record (None: as it was), and the news of its
+    billing period.
+    """
 
     status: str | None
     news: PaymentEvent | None = None
@@ -103,7 +108,9 @@ def _effect(event_type: str, payload: dict[str, Any]) -> Effect:
 
 
 def _reference(what: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The keys of user and plan: `externalReference` is `user` or `user|plan`; a plan may also be told by its payment link or name."""
+    """The keys of user and plan: `externalReference` is `user` or `user|plan`; a plan may also be
+    told by its payment link or name.
+    """
     reference = text_of(what, "externalReference") or ""
     user, _, plan = (part.strip() for part in reference.partition(REFERENCE_SEPARATOR))
     user = user.removeprefix(CLERK_PREFIX)

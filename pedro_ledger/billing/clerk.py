@@ -1,6 +1,7 @@
 """Reads Clerk's events: users, and Clerk Billing's subscriptions, items and payment attempts.
 
-The shapes are those of `UserJSON` and `Billing…WebhookEventJSON` in `@clerk/backend`. Times are milliseconds since 1970.
+The shapes are those of `UserJSON` and `Billing…WebhookEventJSON` in `@clerk/backend`. Times are
+milliseconds since 1970.
 """
 
 from datetime import datetime, timedelta
@@ -133,9 +134,11 @@ def _period(item: dict[str, Any]) -> PeriodEvent | None:
 
 
 def _is_paid(item: dict[str, Any], told: dict[str, Any]) -> bool | None:
-    """Whether an active item is paid for; None where nothing tells what it costs. `told`: what its payment came to.
+    """Whether an active item is paid for; None where nothing tells what it costs. `told`: what its
+    payment came to.
 
-    Clerk makes an item of a plan with a price active when its charge succeeded. Free plans and trials are not paid.
+    Clerk makes an item of a plan with a price active when its charge succeeded. Free plans and
+    trials are not paid.
     """
     plan = object_of(item, "plan")
     if plan.get("is_default") is True or item.get("is_free_trial") is True:
@@ -146,7 +149,10 @@ def _is_paid(item: dict[str, Any], told: dict[str, Any]) -> bool | None:
 
 
 def _amount(value: Any) -> float | None:
-    """What something costs, in cents; some events tell it with its currency, some plainly. None for anything else."""
+    """What something costs, in cents; some events tell it with its currency, some plainly.
+
+    None for anything else.
+    """
     amount: Any = value.get("amount") if isinstance(value, dict) else value
     is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
     return amount if is_number and amount >= 0 else None

@@ -24,8 +24,8 @@ from pedro_ledger.store.billing.plans import EventPlans, Obstacle
 
 PAGE = 100
 AT_ONCE = 4
-"""Deliveries that are applied at a time, and as many that a tick works on: one that waits for a lock does not hold up the rest, and the
-pool has connections left for others."""
+"""Deliveries that are applied at a time, and as many that a tick works on: one that waits for a
+lock does not hold up the rest, and the pool has connections left for others."""
 RECORD_PAGES = 20
 """Of the events of before, in one tick."""
 STEPS_MAX = 4
@@ -35,11 +35,16 @@ log = structlog.get_logger(__name__)
 
 
 class NotConfigured(Exception):
-    """No secret is set for a provider, so nothing of it can be taken. The message names the setting."""
+    """No secret is set for a provider, so nothing of it can be taken.
+
+    The message names the setting.
+    """
 
 
 class Webhooks:
-    """`take_…` for each provider; `tick` tries again what waits: for a user, a plan, the ledger or the database."""
+    """`take_…` for each provider; `tick` tries again what waits: for a user, a plan, the ledger or
+    the database.
+    """
 
     def __init__(
         self,
@@ -73,17 +78,25 @@ class Webhooks:
         self._subjects: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def check_asaas(self, token: str) -> None:
-        """Raises `NotGenuine` for a wrong token, before anything else of the request is looked at; `NotConfigured`."""
+        """Raises `NotGenuine` for a wrong token, before anything else of the request is looked at;
+        `NotConfigured`.
+        """
         if not self._asaas_tokens:
             raise NotConfigured("PEDRO_ASAAS_WEBHOOK_TOKENS is not set.")
         self._require(asaas.PROVIDER, lambda: verify_token(self._asaas_tokens, token))
 
     async def take_asaas(self, body: bytes) -> DeliveryResult:
-        """Take an event whose token was checked. Raises `Unavailable` when it should be sent again."""
+        """Take an event whose token was checked.
+
+        Raises `Unavailable` when it should be sent again.
+        """
         return await self._take(_read(asaas.PROVIDER, None, body, datetime.now(UTC)))
 
     async def take_clerk(self, event_id: str, timestamp: str, signatures: str, body: bytes) -> DeliveryResult:
-        """Take an event. Raises `NotGenuine`, `NotConfigured`, and `Unavailable` when it should be sent again."""
+        """Take an event.
+
+        Raises `NotGenuine`, `NotConfigured`, and `Unavailable` when it should be sent again.
+        """
         if not self._clerk_secrets:
             raise NotConfigured("PEDRO_CLERK_WEBHOOK_SECRETS is not set.")
         self._require(
@@ -96,11 +109,17 @@ class Webhooks:
         await self.purge()
 
     async def purge(self) -> int:
-        """Forget deliveries that nobody repeats any more. Returns how many. Raises `Unavailable`."""
+        """Forget deliveries that nobody repeats any more.
+
+        Returns how many. Raises `Unavailable`.
+        """
         return await self._store.purge(self._kept_days)
 
     async def tick(self) -> None:
-        """Try once more what waits, as far as it is due, each on its own; then count what waits on. Raises `Unavailable`."""
+        """Try once more what waits, as far as it is due, each on its own; then count what waits on.
+
+        Raises `Unavailable`.
+        """
         plans = self._plans()
         if plans != self._plans_hastened:
             await self._periods.hasten()
@@ -110,7 +129,8 @@ class Webhooks:
         self._on_count(await self.deliveries.count())
 
     async def tick_plans(self) -> None:
-        """Settle which plan events mean: anew where plans have changed, and those of before for a while.
+        """Settle which plan events mean: anew where plans have changed, and those of before for a
+        while.
 
         Raises `Unavailable`.
         """
@@ -124,7 +144,10 @@ class Webhooks:
             log.info("event_plans_recorded", events=recorded.events, ambiguous=recorded.ambiguous)
 
     async def _each(self, work: Callable[[T], Awaitable[object]], items: Sequence[T]) -> None:
-        """Do something with each item, some at a time. One that fails is told, and stops no other."""
+        """Do something with each item, some at a time.
+
+        One that fails is told, and stops no other.
+        """
         slots = asyncio.Semaphore(AT_ONCE)
 
         async def guarded(item: T) -> None:
@@ -164,7 +187,10 @@ class Webhooks:
         return taken
 
     async def _apply(self, delivery: Delivery) -> DeliveryResult:
-        """Take a delivery, then move the credits of the periods that it tells of. Raises `Unavailable` where it could not be noted."""
+        """Take a delivery, then move the credits of the periods that it tells of.
+
+        Raises `Unavailable` where it could not be noted.
+        """
         subject = self._subjects.setdefault(f"{delivery.provider}:{delivery.subject}", asyncio.Lock())
         async with (
             subject,
@@ -179,12 +205,16 @@ class Webhooks:
         try:
             return await self._store.finish(delivery, taken, obstacle)
         except Unavailable as error:
-            # It is noted, and what is owed with it: a later tick finishes it, so it need not be sent again.
+            # It is noted, and what is owed with it: a later tick finishes it, so it need not be
+            # sent again.
             log.warning("webhook_not_finished", event_id=delivery.event_id, reason=error.facts.get("reason"))
             return taken
 
     async def _settle(self, period: Period) -> Obstacle | None:
-        """Bring the ledger to what a period's news demand. Returns what is in the way; then it stays owed, and a later tick tries again."""
+        """Bring the ledger to what a period's news demand.
+
+        Returns what is in the way; then it stays owed, and a later tick tries again.
+        """
         try:
             for _ in range(STEPS_MAX):
                 step = await self._periods.prepare(period)
@@ -202,7 +232,10 @@ class Webhooks:
         return NOT_FINISHED
 
     async def _move(self, period: Period, step: Step) -> bool:
-        """Have the ledger make a step's entry, unless it has it. Returns whether more is owed. Raises `LedgerError`."""
+        """Have the ledger make a step's entry, unless it has it.
+
+        Returns whether more is owed. Raises `LedgerError`.
+        """
         seq, credits = step.made_seq, step.credits
         if step.credits and seq is None:
             answer = await self._engine.submit(period.user_id, _operation(period, step))

@@ -1,6 +1,8 @@
-"""Whether a delivery is genuine: Svix signatures (https://docs.svix.com/receiving/verifying-payloads/how-manual), Asaas's token.
+"""Whether a delivery is genuine: Svix signatures
+(https://docs.svix.com/receiving/verifying-payloads/how-manual), Asaas's token.
 
-Everything is compared as bytes: headers may hold anything, and `compare_digest` raises on text that is not ASCII.
+Everything is compared as bytes: headers may hold anything, and `compare_digest` raises on text that
+is not ASCII.
 """
 
 import binascii
@@ -20,7 +22,10 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 class NotGenuine(Exception):
-    """A delivery that does not prove where it comes from. `code` is stable; the message says what to look at."""
+    """A delivery that does not prove where it comes from.
+
+    `code` is stable; the message says what to look at.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -28,7 +33,10 @@ class NotGenuine(Exception):
 
 
 def svix_secrets(text: str) -> tuple[bytes, ...]:
-    """The keys in a setting: signing secrets as Clerk shows them, separated by commas or spaces. Raises `ValueError`."""
+    """The keys in a setting: signing secrets as Clerk shows them, separated by commas or spaces.
+
+    Raises `ValueError`.
+    """
     keys = []
     for no, secret in enumerate(_parts(text), 1):
         try:
@@ -54,7 +62,9 @@ def asaas_tokens(text: str) -> tuple[bytes, ...]:
 def verify_svix(
     secrets: Sequence[bytes], event_id: str, timestamp: str, signatures: str, body: bytes, now_s: float
 ) -> None:
-    """Raises `NotGenuine` unless one of `signatures` (the header's value) is by one of `secrets` over id, time and body."""
+    """Raises `NotGenuine` unless one of `signatures` (the header's value) is by one of `secrets`
+    over id, time and body.
+    """
     if _ID.fullmatch(event_id) is None or _TIMESTAMP.fullmatch(timestamp) is None:
         raise NotGenuine("webhook_signature_invalid", "svix-id or svix-timestamp is missing or malformed.")
     if abs(now_s - int(timestamp)) > WINDOW_S:

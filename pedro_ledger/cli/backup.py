@@ -23,7 +23,9 @@ def command(
     replace: Annotated[bool, typer.Option("--replace", help="Write over a file that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write both schemas to one file that is read back before it gets its name; the daemon goes on serving."""
+    """Write both schemas to one file that is read back before it gets its name; the daemon goes on
+    serving.
+    """
     settings = settings_or_fail(config)
     raise typer.Exit(run(back_up(settings, file or default_file(), replace=replace, as_json=as_json)))
 
@@ -34,7 +36,10 @@ def default_file() -> Path:
 
 
 async def back_up(settings: Settings, file: Path, *, replace: bool, as_json: bool) -> int:
-    """Returns the exit status. Raises `ArchiveError` and `ProgramError`; then no file of that name was made or changed."""
+    """Returns the exit status.
+
+    Raises `ArchiveError` and `ProgramError`; then no file of that name was made or changed.
+    """
     _check_target(file, replace=replace)
     async with open_databases(settings) as databases:
         archive = await write_archive(databases.direct, file)
@@ -53,7 +58,9 @@ async def back_up(settings: Settings, file: Path, *, replace: bool, as_json: boo
 
 
 async def write_archive(database: Database, file: Path) -> Archive:
-    """The archive at `file`, whole and on the disk, or nothing there: it is written beside, read again, then renamed."""
+    """The archive at `file`, whole and on the disk, or nothing there: it is written beside, read
+    again, then renamed.
+    """
     fresh = file.with_name(f".{file.name}.{os.getpid()}.partial")
     # The server's client programs keep the mode of a file that is there.
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

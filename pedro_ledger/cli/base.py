@@ -1,4 +1,6 @@
-"""What every command has in common: its options, its settings, its loop, and the one line in which it ends when it fails."""
+"""What every command has in common: its options, its settings, its loop, and the one line in which
+it ends when it fails.
+"""
 
 import asyncio
 import sys

@@ -22,7 +22,9 @@ def command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Seal every account under one signed root, kept in a file outside the database and in the database."""
+    """Seal every account under one signed root, kept in a file outside the database and in the
+    database.
+    """
     settings = settings_or_fail(config)
     try:
         if make_key or public_key:
@@ -33,7 +35,10 @@ def command(
 
 
 def show_key(settings: Settings, *, make: bool, as_json: bool) -> int:
-    """Make the key where that is asked, and print its public half. Returns the exit status. Raises `CheckpointError`."""
+    """Make the key where that is asked, and print its public half.
+
+    Returns the exit status. Raises `CheckpointError`.
+    """
     file = key_file_of(settings)
     public_key = (make_key(file) if make else load_key(file)).public_key.hex()
     if as_json:

@@ -52,7 +52,9 @@ def create(
 
 @command.command("list")
 def list_all(config: Config = None, as_json: AsJson = False) -> None:
-    """Show every key that was ever made: what it may do, and when it was last used; never the key itself."""
+    """Show every key that was ever made: what it may do, and when it was last used; never the key
+    itself.
+    """
     raise typer.Exit(run(show_all(settings_or_fail(config), as_json=as_json)))
 
 

@@ -1,4 +1,7 @@
-"""Which commands there are. Each lives in a module of its own, which is loaded when it is called, and not before."""
+"""Which commands there are.
+
+Each lives in a module of its own, which is loaded when it is called, and not before.
+"""
 
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple

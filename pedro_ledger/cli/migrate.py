@@ -72,7 +72,10 @@ async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool, ap
 
 
 async def _record_plans(database: Database) -> Recorded:
-    """Settle which plans events of the version before mean. What is left after an interruption, the daemon does."""
+    """Settle which plans events of the version before mean.
+
+    What is left after an interruption, the daemon does.
+    """
     total = Recorded(0, 0)
     await database.open()
     try:
@@ -85,7 +88,10 @@ async def _record_plans(database: Database) -> Recorded:
 
 
 async def _tell(database: Database, *, check: bool, as_json: bool) -> int:
-    """What would be done. Users alone do not make a database be behind: who is not adopted yet is on the first touch."""
+    """What would be done.
+
+    Users alone do not make a database be behind: who is not adopted yet is on the first touch.
+    """
     steps, users = await preview(database)
     if as_json:
         pending = [{"name": step.migration.name, "adopts": step.adopted} for step in steps]

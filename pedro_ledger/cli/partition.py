@@ -24,7 +24,9 @@ def command(
     plan: Annotated[bool, typer.Option("--plan", "--dry-run", help="Change nothing; print the statements.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Convert the app's usage history to monthly partitions while everybody writes; again: make the next months."""
+    """Convert the app's usage history to monthly partitions while everybody writes; again: make the
+    next months.
+    """
     settings = settings_or_fail(config)
     raise typer.Exit(run(main(settings, plan_only=plan, as_json=as_json)))
 

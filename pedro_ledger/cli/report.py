@@ -1,4 +1,6 @@
-"""`pedro-ledger report NAME`: a report as a table for people, or in one of the forms that the API gives."""
+"""`pedro-ledger report NAME`: a report as a table for people, or in one of the forms that the API
+gives.
+"""
 
 import sys
 from collections.abc import Sequence

@@ -21,7 +21,10 @@ def command(
 
 
 async def main(settings: Settings, *, confirmation: str | None) -> int:
-    """Returns the exit status. Raises `EmbeddedError` where the database is not the embedded one, or is in use."""
+    """Returns the exit status.
+
+    Raises `EmbeddedError` where the database is not the embedded one, or is in use.
+    """
     if settings.database_url is not None:
         raise EmbeddedError(
             "reset is for the embedded database alone and DATABASE_URL is set: unset it, or drop that database with its own tools."

@@ -43,13 +43,15 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring users up to date from a Clerk export; run it as often as you like. Nobody is removed."""
+    """Bring users up to date from a Clerk export; run it as often as you like; removes nobody."""
     settings = settings_or_fail(config)
     raise typer.Exit(run(main(settings, file, is_dry=dry_run, as_json=as_json)))
 
 
 async def main(settings: Settings, file: Path, *, is_dry: bool, as_json: bool) -> int:
-    """Returns the exit status: 1 where a line was bad, all others being applied; 2 where nothing was done."""
+    """Returns the exit status: 1 where a line was bad, all others being applied; 2 where nothing
+    was done.
+    """
     async with open_databases(settings) as databases:
         behind = await pending(databases.direct)
         if behind:

@@ -1,6 +1,8 @@
-"""`pedro-ledger verify`: every account against its entries, the hash chain and the app's tables; in parallel, in one snapshot.
+"""`pedro-ledger verify`: every account against its entries, the hash chain and the app's tables; in
+parallel, in one snapshot.
 
-With a file of checkpoints also against what was sealed: a ledger that was rewritten as a whole is consistent in itself.
+With a file of checkpoints also against what was sealed: a ledger that was rewritten as a whole is
+consistent in itself.
 """
 
 import asyncio
@@ -76,7 +78,9 @@ def command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every account against its entries, the hash chain and the app's tables; exit 1 where something is wrong."""
+    """Check every account against its entries, the hash chain and the app's tables; exit 1 where
+    something is wrong.
+    """
     settings = settings_or_fail(config)
     try:
         sealed = None if checkpoint is None else Sealed.of(checkpoint, public_key)
@@ -86,7 +90,9 @@ def command(
 
 
 async def main(settings: Settings, sealed: Sealed | None = None, *, as_json: bool) -> int:
-    """Returns the exit status: 1 where anything is wrong. Raises `CheckpointError` for a file that cannot be read."""
+    """Returns the exit status: 1 where anything is wrong. Raises `CheckpointError` for a file that
+    cannot be read.
+    """
     started = perf_counter()
     lines = None if sealed is None else read_log(sealed.file)
     async with open_databases(settings) as databases:
@@ -107,7 +113,9 @@ async def audit(database: Database, *, quiet: bool) -> list[ShareReport]:
 
 
 async def verify(database: Database, lines: Sequence[str] | None, public_key: bytes | None, *, quiet: bool) -> Verdict:
-    """Check the whole ledger; over several processes where it is large; and against checkpoints where their lines are given."""
+    """Check the whole ledger; over several processes where it is large; and against checkpoints
+    where their lines are given.
+    """
     connection = await database.connect(timeouts=JOB)
     estimate = await connection.fetchval(
         "SELECT count(*) FROM (SELECT FROM pedro_ledger.entry LIMIT $1) AS counted", PARALLEL_FROM_ENTRIES
@@ -127,7 +135,10 @@ async def verify(database: Database, lines: Sequence[str] | None, public_key: by
 
 
 async def _compare_lines(connection: Connection, lines: Sequence[str], public_key: bytes | None) -> list[Checkpoint]:
-    """The checkpoints whose sealed accounts the database keeps, once file and database agree. Raises `EvidenceError`."""
+    """The checkpoints whose sealed accounts the database keeps, once file and database agree.
+
+    Raises `EvidenceError`.
+    """
     if not lines:
         raise EvidenceError("the file has no checkpoint")
     try:

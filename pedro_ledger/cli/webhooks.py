@@ -1,4 +1,6 @@
-"""`pedro-ledger webhooks`: deliveries that could not be applied, and paid billing periods without credits."""
+"""`pedro-ledger webhooks`: deliveries that could not be applied, and paid billing periods without
+credits.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -39,7 +41,9 @@ def list_all(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show deliveries that wait or were rejected, newest first, and paid billing periods without credits."""
+    """Show deliveries that wait or were rejected, newest first, and paid billing periods without
+    credits.
+    """
     raise typer.Exit(
         run(show(settings_or_fail(config), None if state is None else State(state.value), limit, as_json=as_json))
     )

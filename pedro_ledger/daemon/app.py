@@ -70,14 +70,18 @@ class ListenError(OperatorError):
 
 
 def spare_the_collector() -> None:
-    """Operations make no cycles, so the cycle collector finds nothing; let it look seldom, and never at what start-up made."""
+    """Operations make no cycles, so the cycle collector finds nothing; let it look seldom, and
+    never at what start-up made.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
 
 
 def allow_open_files(wanted: int) -> None:
-    """Raise this process's limit of open files towards `wanted`, as far as it may; each connection is one."""
+    """Raise this process's limit of open files towards `wanted`, as far as it may; each connection
+    is one.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft < allowed:
@@ -250,7 +254,9 @@ class Daemon:
 
 
 def customers_of(settings: Settings) -> CustomerTokens | None:
-    """Who tells customers by their session tokens; None where the settings do not say where the keys are."""
+    """Who tells customers by their session tokens; None where the settings do not say where the
+    keys are.
+    """
     if settings.clerk_jwks_url is None:
         return None
     parties = [party.strip() for party in settings.clerk_authorized_parties.split(",") if party.strip()]

@@ -24,14 +24,17 @@ class Databases(NamedTuple):
     direct: Database
     """The primary without a pooler between, for what needs a session."""
     upkeep: Database
-    """The primary once more, over a few connections that no caller can take: for keys, prices, schema and health."""
+    """The primary once more, over a few connections that no caller can take: for keys, prices,
+    schema and health.
+    """
     is_embedded: bool
     replica: Database | None = None
     """Answers what may be a little late."""
 
 
 def primary_of(text: str, name: str) -> DatabaseUrl:
-    """The URL of a server that is written to: of several hosts the one that can be, unless the URL says otherwise.
+    """The URL of a server that is written to: of several hosts the one that can be, unless the URL
+    says otherwise.
 
     Raises `DatabaseUrlError`.
     """
@@ -72,7 +75,10 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
 
 
 async def open_reader(databases: Databases, settings: Settings, stack: AsyncExitStack, metrics: Metrics) -> Reader:
-    """What reads from the replica while it keeps up; without one, from the primary. The primary is open already."""
+    """What reads from the replica while it keeps up; without one, from the primary.
+
+    The primary is open already.
+    """
     if databases.replica is None:
         return Reader(databases.primary)
     await databases.replica.open()

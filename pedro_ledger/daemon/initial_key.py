@@ -8,7 +8,9 @@ from pedro_ledger.settings import Settings
 
 
 def api_key_of(settings: Settings, *, make: bool) -> tuple[str, Path | None]:
-    """The key that the settings or the data folder hold, and the file that it is in; made on the first start with the embedded server."""
+    """The key that the settings or the data folder hold, and the file that it is in; made on the
+    first start with the embedded server.
+    """
     if settings.api_key is not None:
         return settings.api_key.get_secret_value(), None
     file = settings.data_dir / "api-key"

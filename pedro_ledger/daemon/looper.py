@@ -1,4 +1,6 @@
-"""The loop that every background job of the daemon runs in: it outlives whatever a turn raises, and tells of it."""
+"""The loop that every background job of the daemon runs in: it outlives whatever a turn raises, and
+tells of it.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +16,9 @@ from pedro_ledger.telemetry.metrics import Metrics
 TICK_TIMEOUT_S = 60.0
 """How long a turn may take, unless its loop says otherwise."""
 CANCEL_AGAIN_S = 1.0
-"""A turn that is cancelled may hang in its own cleanup (a rollback to a server that fell silent), so it is cancelled again."""
+"""A turn that is cancelled may hang in its own cleanup (a rollback to a server that fell silent),
+so it is cancelled again.
+"""
 CANCELS_AT_STOP = 3
 """So often a turn that will not end is cancelled before the daemon ends without it."""
 BACKOFF_FIRST_S = 1.0
@@ -22,7 +26,9 @@ BACKOFF_PACES = 10
 """A loop that fails slows down to a tenth of its pace, but not beyond the bounds below."""
 BACKOFF_LONGEST_S = 300.0
 VITAL_BACKOFF_LONGEST_S = 2.0
-"""A replica gets no traffic while a vital loop fails, so it must find out soon that the database is back."""
+"""A replica gets no traffic while a vital loop fails, so it must find out soon that the database is
+back.
+"""
 LOGGED_EVERY_S = 60.0
 log = structlog.get_logger(__name__)
 Tick = Callable[[], Awaitable[float | None]]
@@ -32,10 +38,12 @@ Tick = Callable[[], Awaitable[float | None]]
 class Looper:
     """Awaits `tick` again and again, `every_s` seconds after the end of the turn before.
 
-    No exception ends it. A turn that takes longer than `tick_timeout_s` is cancelled and has failed; the next one never
-    starts beside it. While turns fail, the pauses between them double, with jitter, from `BACKOFF_FIRST_S` on.
+    No exception ends it. A turn that takes longer than `tick_timeout_s` is cancelled and has
+    failed; the next one never starts beside it. While turns fail, the pauses between them double,
+    with jitter, from `BACKOFF_FIRST_S` on.
 
-    `wall_clock_s` and `jitter` (0 to 1) are for tests; everything else goes by the clock of the event loop.
+    `wall_clock_s` and `jitter` (0 to 1) are for tests; everything else goes by the clock of the
+    event loop.
     """
 
     def __init__(
@@ -53,9 +61,14 @@ class Looper:
     ) -> None:
         self.name = name
         self.is_vital = is_vital
-        """Whether answers become wrong or insecure while it fails, so that traffic is better sent elsewhere."""
+        """Whether answers become wrong or insecure while it fails, so that traffic is better sent
+        elsewhere.
+        """
         self.failure = ""
-        """What the last turn failed with; empty while it works. Short, and safe to show to anybody."""
+        """What the last turn failed with; empty while it works.
+
+        Short, and safe to show to anybody.
+        """
         self._tick = tick
         self._every_s = every_s
         self._metrics = metrics
@@ -77,7 +90,9 @@ class Looper:
 
     @property
     def failing_s(self) -> float:
-        """For how long no turn has succeeded, from the start of the first that failed; 0 while it works."""
+        """For how long no turn has succeeded, from the start of the first that failed; 0 while it
+        works.
+        """
         return 0.0 if self._failing_since is None else self._loop.time() - self._failing_since
 
     async def run(self) -> None:
@@ -148,7 +163,9 @@ class Looper:
             self._log(error)
 
     def _log(self, error: BaseException) -> None:
-        """With its traceback once for each kind of error; without one where the database is away, whose reason says everything."""
+        """With its traceback once for each kind of error; without one where the database is away,
+        whose reason says everything.
+        """
         self._logged_at = self._loop.time()
         self._is_logged = True
         is_away = type(error) is Unavailable  # and not a schema that was changed, which waits for somebody to mend it
@@ -168,7 +185,10 @@ class Looper:
 
 
 def _kind(error: BaseException) -> str:
-    """What an error is called. Of what the ledger says instead of another error, that one tells more."""
+    """What an error is called.
+
+    Of what the ledger says instead of another error, that one tells more.
+    """
     if isinstance(error, LedgerError) and error.__cause__ is not None:
         error = error.__cause__
     return type(error).__name__

@@ -1,4 +1,6 @@
-"""Every background loop of the daemon, in one list: what it does, how often, and what its failure means."""
+"""Every background loop of the daemon, in one list: what it does, how often, and what its failure
+means.
+"""
 
 from pedro_ledger.api.access.key_refresher import KeyRefresher
 from pedro_ledger.billing.service import Webhooks
@@ -44,9 +46,11 @@ def make_loops(
     reader: Reader,
     webhooks: Webhooks,
 ) -> list[Looper]:
-    """The loops in the order in which they start. Keys, prices, the schema and the replica were read once already.
+    """The loops in the order in which they start. Keys, prices, the schema and the replica were
+    read once already.
 
-    Vital is what answers become wrong or insecure without: the replica is unready while it fails. Of the rest it is told.
+    Vital is what answers become wrong or insecure without: the replica is unready while it fails.
+    Of the rest it is told.
     """
     expirer = Expirer(DueReader(databases.primary), engine.submit, metrics.due_lag.set)
     purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)

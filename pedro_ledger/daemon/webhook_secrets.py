@@ -17,7 +17,9 @@ class WebhookSecrets(NamedTuple):
 
 
 def webhook_secrets(settings: Settings) -> WebhookSecrets:
-    """Raises `SettingsError` for what cannot be a secret, naming the setting and never the secret."""
+    """Raises `SettingsError` for what cannot be a secret, naming the setting and never the
+    secret.
+    """
     return WebhookSecrets(
         _parsed("clerk_webhook_secrets", settings.clerk_webhook_secrets, svix_secrets),
         _parsed("asaas_webhook_tokens", settings.asaas_webhook_tokens, asaas_tokens),

@@ -1,6 +1,7 @@
 """The actor: what empties one user's mailbox, one unit at a time.
 
-It is a state machine, not a task: the submit that finds it resting and the commit that just finished for it step it.
+It is a state machine, not a task: the submit that finds it resting and the commit that just
+finished for it step it.
 """
 
 from collections import deque
@@ -31,7 +32,9 @@ class Phase(Enum):
 
 
 class UserActor:
-    """One user's account as last committed, the operations that wait for it, and the unit that is under way."""
+    """One user's account as last committed, the operations that wait for it, and the unit that is
+    under way.
+    """
 
     __slots__ = (
         "account",
@@ -61,7 +64,9 @@ class UserActor:
         self.originals: dict[int, Original | None] = {}
         self.missing_originals: set[int] | None = None
         self.one_by_one = 0
-        """How many of the next operations go into a unit alone, to find the one that the database refuses."""
+        """How many of the next operations go into a unit alone, to find the one that the database
+        refuses.
+        """
 
     @property
     def has_work(self) -> bool:
@@ -70,7 +75,9 @@ class UserActor:
 
     @property
     def needs_loading(self) -> bool:
-        """Whether the account, or an entry that a refund names, must be read before the next unit."""
+        """Whether the account, or an entry that a refund names, must be read before the next
+        unit.
+        """
         return self.account is None or bool(self.missing_originals)
 
     @property
@@ -126,7 +133,9 @@ class UserActor:
         return unit
 
     def finish(self, outcome: Applied | Stale | Replayed) -> None:
-        """Take in what became of the unit under way: answer, or put back what was not applied, to be decided again."""
+        """Take in what became of the unit under way: answer, or put back what was not applied, to
+        be decided again.
+        """
         unit, followers = self.unit, self.followers
         assert unit is not None, "an actor finishes the unit that it handed over"
         self.unit = self.followers = None
@@ -155,7 +164,9 @@ class UserActor:
         followers: dict[str, list[Submission]] | None,
         answers: dict[str, Stored] | None = None,
     ) -> None:
-        """Answer what the store had answers for; put the rest back in order, before everything newer."""
+        """Answer what the store had answers for; put the rest back in order, before everything
+        newer.
+        """
         again: list[Submission] = []
         for submission, _ in unit.decided:
             for each in self._with_followers(submission, followers):
@@ -178,8 +189,9 @@ class UserActor:
         self._redo(unit, followers)
 
     def mark_in_doubt(self) -> None:
-        """The commit of the unit under way ended without an outcome. Even when the database does not know it now, the network
-        may still deliver it: until it is decided again, nobody may be told that it was not applied.
+        """The commit of the unit under way ended without an outcome. Even when the database does
+        not know it now, the network may still deliver it: until it is decided again, nobody may be
+        told that it was not applied.
         """
         assert self.unit is not None, "an actor learns this of the unit that it handed over"
         for submission, _ in self.unit.decided:
@@ -187,7 +199,9 @@ class UserActor:
                 each.in_doubt = True
 
     def fail_unit(self, error: LedgerError) -> None:
-        """The unit certainly was not committed and never will be: tell its callers, and read the account anew before the next."""
+        """The unit certainly was not committed and never will be: tell its callers, and read the
+        account anew before the next.
+        """
         unit, followers = self.unit, self.followers
         assert unit is not None, "an actor fails the unit that it handed over"
         self.unit = self.followers = self.account = None
@@ -202,7 +216,10 @@ class UserActor:
             submission.answer(Answer(None, _as_told(submission, error)))
 
     def expire(self, now: float) -> int:
-        """Answer what is past its deadline (`now` and deadlines on the loop's clock). Returns how many."""
+        """Answer what is past its deadline (`now` and deadlines on the loop's clock).
+
+        Returns how many.
+        """
         expired = 0
         if self.unit is not None:
             for submission, _ in self.unit.decided:
@@ -230,7 +247,9 @@ class UserActor:
         self.refs = (*self.refs, *other.refs)
 
     def _first_deadline(self) -> float:
-        """What was put back may be younger than what waits in the mailbox, and need not be in order (see `merge`)."""
+        """What was put back may be younger than what waits in the mailbox, and need not be in order
+        (see `merge`).
+        """
         waiting = [submission.deadline for submission in self.put_back or ()]
         if self.mailbox is not None and (deadline := self.mailbox.first_deadline()) is not None:
             waiting.append(deadline)
@@ -286,7 +305,9 @@ def _as_told(submission: Submission, error: LedgerError) -> LedgerError:
 
 
 def replay(user_id: str, submission: Submission, stored: Stored) -> Answer:
-    """The answer to an operation whose key has one already: the same again, or that the key was for another request."""
+    """The answer to an operation whose key has one already: the same again, or that the key was for
+    another request.
+    """
     operation = submission.operation
     assert not isinstance(operation, Heartbeat | Touch), "what has no key repeats none"
     if stored.fingerprint != fingerprint(operation):

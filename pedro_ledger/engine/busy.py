@@ -1,4 +1,6 @@
-"""Users of whom somebody else has locked a row: their actors are deferred, so that nobody else's batch meets the lock."""
+"""Users of whom somebody else has locked a row: their actors are deferred, so that nobody else's
+batch meets the lock.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +16,8 @@ PAUSE_LONGEST_S = 0.5
 class BusyActors:
     """Asks now and then, in one query for all that are due, whose rows are free again.
 
-    Nothing of an actor is sent while it is deferred: whoever reaches a deadline meanwhile was certainly not applied.
+    Nothing of an actor is sent while it is deferred: whoever reaches a deadline meanwhile was
+    certainly not applied.
     """
 
     def __init__(self, store: UnitStore, on_free: Callable[[UserActor], None], jitter: Callable[[], float]) -> None:

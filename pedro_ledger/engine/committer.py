@@ -1,4 +1,7 @@
-"""The group committer: takes every unit that waits as one batch. No timer; the commit in flight is the linger."""
+"""The group committer: takes every unit that waits as one batch.
+
+No timer; the commit in flight is the linger.
+"""
 
 import asyncio
 from collections import deque
@@ -15,18 +18,23 @@ from pedro_ledger.ledger.errors import LedgerError, NotCommitted, OutcomeUnknown
 from pedro_ledger.ledger.units import Busy, Outcome, Replayed, Stale, Unit
 
 BATCH_SPLIT_MIN = 32
-"""Fewer operations than these are never spread over two batches: a commit costs as much as writing fifteen operations."""
+"""Fewer operations than these are never spread over two batches: a commit costs as much as writing
+fifteen operations.
+"""
 FAIR_SHARE_MIN = 16
-"""An actor may put so many operations into a batch whoever else waits; beyond them it gets no more than its share of the batch,
-so that a user who floods fills neither the batch nor the time of the others."""
+"""An actor may put so many operations into a batch whoever else waits; beyond them it gets no more
+than its share of the batch, so that a user who floods fills neither the batch nor the time of the
+others."""
 ACTIVE_ACTORS_DECAY = 0.75
-"""Of the crowd that one batch saw, for the next: who was just answered asks again soon, and must not meet a batch that one user
-filled meanwhile."""
+"""Of the crowd that one batch saw, for the next: who was just answered asks again soon, and must
+not meet a batch that one user filled meanwhile."""
 RETRY_FIRST_S = 0.02
 RETRY_LONGEST_S = 1.0
 FAILURE_TOLD_S = 5.0
 SETTLE_ON_LANE_S = 0.25
-"""A lane waits so long for units in doubt whose accounts somebody has locked, most often the commit itself, which soon ends."""
+"""A lane waits so long for units in doubt whose accounts somebody has locked, most often the commit
+itself, which soon ends.
+"""
 
 
 class BatchSlot:
@@ -40,7 +48,9 @@ class BatchSlot:
 
 
 class GroupCommitter:
-    """Actors that have work stand in line; each lane takes as many as fit into a batch, decides, commits, and steps them."""
+    """Actors that have work stand in line; each lane takes as many as fit into a batch, decides,
+    commits, and steps them.
+    """
 
     def __init__(
         self,
@@ -84,8 +94,9 @@ class GroupCommitter:
 
     @property
     def failure(self) -> str:
-        """Why the last batch could not be committed; empty when it could, or when none was tried for `FAILURE_TOLD_S`:
-        without callers nothing would be tried, and nobody would learn that the database is well again.
+        """Why the last batch could not be committed; empty when it could, or when none was tried
+        for `FAILURE_TOLD_S`: without callers nothing would be tried, and nobody would learn that
+        the database is well again.
         """
         return self._failure if monotonic() - self._failed_at < FAILURE_TOLD_S else ""
 
@@ -128,9 +139,10 @@ class GroupCommitter:
         return slots
 
     def _operations_at_most(self) -> int:
-        """Half of those in flight, the ones that were just answered included: while the database writes one half, the daemon
-        answers the other and takes in what its callers ask next. Without this a large batch is followed by a small one
-        for ever, and each side waits for the other in turn.
+        """Half of those in flight, the ones that were just answered included: while the database
+        writes one half, the daemon answers the other and takes in what its callers ask next.
+        Without this a large batch is followed by a small one for ever, and each side waits for the
+        other in turn.
         """
         asking = self._in_flight() - (self.busy.operations if self.busy else 0)
         half = (self._operations_last + asking) // 2
@@ -195,9 +207,11 @@ class GroupCommitter:
         self.busy.add(actor)
 
     async def _settle(self, slots: list[BatchSlot]) -> None:
-        """Ask until the database answers: nobody may be told "failed" of what may have happened. Callers have their deadline.
+        """Ask until the database answers: nobody may be told "failed" of what may have happened.
+        Callers have their deadline.
 
-        Units whose accounts somebody has locked are soon asked for elsewhere, so that nobody waits behind them.
+        Units whose accounts somebody has locked are soon asked for elsewhere, so that nobody waits
+        behind them.
         """
         retry_s, waited_s = RETRY_FIRST_S, 0.0
         while True:
@@ -224,7 +238,9 @@ class GroupCommitter:
             waited_s += pause_s
 
     async def _retry_later(self, slots: list[BatchSlot]) -> None:
-        """The database could not take the batch, through no fault of the batch: back into the line, and wait a little."""
+        """The database could not take the batch, through no fault of the batch: back into the line,
+        and wait a little.
+        """
         for slot in slots:
             slot.actor.abandon_unit()
             self._on_idle(slot.actor)
@@ -232,7 +248,9 @@ class GroupCommitter:
         self._retry_s = min(2 * self._retry_s, RETRY_LONGEST_S)
 
     async def _split(self, slots: list[BatchSlot], failure: NotCommitted) -> None:
-        """The database refuses something in the batch: halve it until the one operation is found that it refuses."""
+        """The database refuses something in the batch: halve it until the one operation is found
+        that it refuses.
+        """
         if len(slots) > 1:
             middle = len(slots) // 2
             await self._commit(slots[:middle])
@@ -248,7 +266,9 @@ class GroupCommitter:
             self._on_idle(actor)
 
     def _fail(self, slots: list[BatchSlot], error: LedgerError) -> None:
-        """The units certainly were not committed, and will not be as things stand: tell their callers."""
+        """The units certainly were not committed, and will not be as things stand: tell their
+        callers.
+        """
         for slot in slots:
             if isinstance(error, Unavailable):
                 self._on_fault(slot.unit.user_id, error)

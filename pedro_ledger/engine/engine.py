@@ -1,4 +1,6 @@
-"""The engine's front door: submit an operation, wait for its answer; start, drain and stop what is behind."""
+"""The engine's front door: submit an operation, wait for its answer; start, drain and stop what is
+behind.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -28,7 +30,10 @@ The rest is for what gives credits or ends a hold: refunds, grants, captures, we
 
 
 class EngineLimits(NamedTuple):
-    """How much the engine holds at most. Everything is bounded; the settings of the same names have the defaults."""
+    """How much the engine holds at most.
+
+    Everything is bounded; the settings of the same names have the defaults.
+    """
 
     mailbox_size_max: int
     operations_in_flight_max: int
@@ -41,7 +46,10 @@ class EngineLimits(NamedTuple):
 
 
 class Engine:
-    """Routes each operation to its user's actor. Use inside a running event loop: `start`, then `submit`, then `drain`."""
+    """Routes each operation to its user's actor.
+
+    Use inside a running event loop: `start`, then `submit`, then `drain`.
+    """
 
     def __init__(
         self,
@@ -63,7 +71,9 @@ class Engine:
         self._is_stopping = False
         self._emptied = asyncio.Event()
         self.crashed: asyncio.Future[BaseException] = self.loop.create_future()
-        """Done when a part of the engine died; the daemon must stop then, for nobody would answer any more."""
+        """Done when a part of the engine died; the daemon must stop then, for nobody would answer
+        any more.
+        """
         self.in_flight = 0
         """Operations that have no answer yet."""
         self.is_draining = False
@@ -87,7 +97,10 @@ class Engine:
         self.sweeper = Sweeper(self.registry, meter, self._monotonic, account_idle_s=limits.account_idle_s)
 
     def start(self) -> None:
-        """Start the lanes, the loader and what asks after locked rows. The sweeper is the caller's to run: see `Sweeper`."""
+        """Start the lanes, the loader and what asks after locked rows.
+
+        The sweeper is the caller's to run: see `Sweeper`.
+        """
         runs = [self.committer.run_lane for _ in range(self._limits.commit_lanes)]
         for run in (*runs, self.loader.run, self.committer.busy.run, self.committer.in_doubt.run):
             task = self.loop.create_task(run(), name=run.__qualname__)
@@ -99,7 +112,10 @@ class Engine:
         self.committer.facts = self.committer.facts._replace(prices=prices)
 
     def submit(self, ref: str, operation: Operation | Keyless) -> asyncio.Future[Answer]:
-        """Hand one operation to the user that `ref` names. Raises `Overloaded` or `Unavailable` when it cannot be taken."""
+        """Hand one operation to the user that `ref` names.
+
+        Raises `Overloaded` or `Unavailable` when it cannot be taken.
+        """
         self._admit(1)
         self._admit_kind(operation)
         future: asyncio.Future[Answer] = self.loop.create_future()
@@ -108,7 +124,10 @@ class Engine:
         return future
 
     async def submit_many(self, asked: Sequence[tuple[str, Operation | Keyless]]) -> Sequence[Answer]:
-        """Hand over many operations; each gets its own answer, in the same order. An operation that cannot be taken harms no other."""
+        """Hand over many operations; each gets its own answer, in the same order.
+
+        An operation that cannot be taken harms no other.
+        """
         if not asked:
             return []
         self._admit(len(asked))
@@ -138,7 +157,10 @@ class Engine:
         return self.in_flight >= self._limits.operations_in_flight_max * FULL_SHARE
 
     async def drain(self, grace_s: float) -> bool:
-        """Take nothing new, finish what is in flight within `grace_s`, stop. True when everything was answered."""
+        """Take nothing new, finish what is in flight within `grace_s`, stop.
+
+        True when everything was answered.
+        """
         self.is_draining = True
         if self.in_flight:
             self._emptied.clear()
@@ -155,7 +177,10 @@ class Engine:
         return self.in_flight == 0
 
     def _note_crash(self, task: asyncio.Task[None]) -> None:
-        """Parts never end by themselves. A cancellation that nobody here asked for, out of what a part awaited, ends one too."""
+        """Parts never end by themselves.
+
+        A cancellation that nobody here asked for, out of what a part awaited, ends one too.
+        """
         if self.crashed.done() or (task.cancelled() and self._is_stopping):
             return
         name = task.get_name()

@@ -1,4 +1,5 @@
-"""Books what has fallen due on accounts that nobody touches, so that the app's balance does not show credits that are gone.
+"""Books what has fallen due on accounts that nobody touches, so that the app's balance does not
+show credits that are gone.
 
 Right answers do not need it: whoever touches an account books what is due there first.
 """
@@ -19,7 +20,9 @@ ACTOR = "sweeper"
 
 
 class Due(Protocol):
-    """Accounts on which something has fallen due, longest first, and for how long the first of them waits, in seconds."""
+    """Accounts on which something has fallen due, longest first, and for how long the first of them
+    waits, in seconds.
+    """
 
     @property
     def user_ids(self) -> Sequence[str]:
@@ -34,7 +37,9 @@ class DueSource(Protocol):
     """Who knows what has fallen due."""
 
     def page(self, accounts_max: int) -> AbstractAsyncContextManager[Due | None]:
-        """The accounts that are due, for as long as the context lasts; None where another replica is at them."""
+        """The accounts that are due, for as long as the context lasts; None where another replica
+        is at them.
+        """
 
 
 class Expirer:
@@ -51,7 +56,10 @@ class Expirer:
         self._on_lag = on_lag
 
     async def tick(self) -> float | None:
-        """Touch a page of accounts. Returns 0 where more of them wait, for the next turn to come at once."""
+        """Touch a page of accounts.
+
+        Returns 0 where more of them wait, for the next turn to come at once.
+        """
         async with self._source.page(PAGE_ACCOUNTS) as due:
             if due is None:
                 return None
@@ -61,7 +69,9 @@ class Expirer:
             return 0.0 if len(due.user_ids) == PAGE_ACCOUNTS else None
 
     async def _touch(self, user_ids: Sequence[str]) -> None:
-        """An account that cannot be touched now, because it is locked or too much is in flight, is touched in a later turn."""
+        """An account that cannot be touched now, because it is locked or too much is in flight, is
+        touched in a later turn.
+        """
         futures = []
         for user_id in user_ids:
             try:

@@ -1,4 +1,6 @@
-"""Units whose commit ended without an outcome while somebody has locked their accounts: asked for until that can be told."""
+"""Units whose commit ended without an outcome while somebody has locked their accounts: asked for
+until that can be told.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -14,7 +16,10 @@ ASK_LONGEST_S = 1.0
 
 
 class InDoubtUnits:
-    """Asks apart from the lanes, which go on with everybody else. Callers have their deadline, and are told "unknown"."""
+    """Asks apart from the lanes, which go on with everybody else.
+
+    Callers have their deadline, and are told "unknown".
+    """
 
     def __init__(self, store: UnitStore, on_settled: Callable[[UserActor, Outcome], None]) -> None:
         self._store = store

@@ -7,10 +7,14 @@ from pedro_ledger.engine.submission import Submission
 
 
 class Mailbox(asyncio.Queue[Submission]):
-    """Keeps a user's submissions in the order in which they came; full, it refuses at once (`asyncio.QueueFull`)."""
+    """Keeps a user's submissions in the order in which they came; full, it refuses at once
+    (`asyncio.QueueFull`).
+    """
 
     _queue: deque[Submission]
 
     def first_deadline(self) -> float | None:
-        """When the oldest submission must have an answer; deadlines come in the order of the queue."""
+        """When the oldest submission must have an answer; deadlines come in the order of the
+        queue.
+        """
         return self._queue[0].deadline if self._queue else None

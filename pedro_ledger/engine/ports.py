@@ -1,4 +1,7 @@
-"""What the engine needs of the world: a store, a clock, a meter. Narrow, so that a few lines can stand in for each."""
+"""What the engine needs of the world: a store, a clock, a meter.
+
+Narrow, so that a few lines can stand in for each.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -12,7 +15,10 @@ class AccountSource(Protocol):
     """Where accounts come from."""
 
     async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
-        """Accounts by ref; a ref that names no user is left out. Raises `Unavailable` when the database cannot be asked."""
+        """Accounts by ref; a ref that names no user is left out.
+
+        Raises `Unavailable` when the database cannot be asked.
+        """
         ...
 
 
@@ -22,20 +28,25 @@ class UnitStore(Protocol):
     async def commit(self, units: Sequence[Unit[Any]]) -> list[Outcome]:
         """Write a batch, decided at one moment, in one transaction; an outcome per unit, in order.
 
-        Raises `NotCommitted` when certainly nothing was written, `OutcomeUnknown` when that cannot be told.
+        Raises `NotCommitted` when certainly nothing was written, `OutcomeUnknown` when that cannot
+        be told.
         """
         ...
 
     async def settle(self, units: Sequence[Unit[Any]]) -> list[Outcome | None]:
-        """Find out what became of a batch whose commit ended in `OutcomeUnknown`, under the accounts' row locks.
+        """Find out what became of a batch whose commit ended in `OutcomeUnknown`, under the
+        accounts' row locks.
 
-        None for a unit whose account somebody else has locked: that may be the commit itself. Raises `OutcomeUnknown` while
-        nothing can be told.
+        None for a unit whose account somebody else has locked: that may be the commit itself.
+        Raises `OutcomeUnknown` while nothing can be told.
         """
         ...
 
     async def find_locked(self, user_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the users of whom somebody else has locked a row now. Raises `Unavailable` when the database cannot be asked."""
+        """Those of the users of whom somebody else has locked a row now.
+
+        Raises `Unavailable` when the database cannot be asked.
+        """
         ...
 
 
@@ -67,10 +78,14 @@ class Meter(Protocol):
         """A commit ended without an outcome."""
 
     def refused(self, reason: str) -> None:
-        """An operation was turned away before it was decided: `mailbox`, `capacity`, `draining` or `deadline`."""
+        """An operation was turned away before it was decided: `mailbox`, `capacity`, `draining` or
+        `deadline`.
+        """
 
 
 OnFault = Callable[[str, LedgerError], None]
-"""Told of a user who could not be served for what the caller cannot change, and of what the caller was told."""
+"""Told of a user who could not be served for what the caller cannot change, and of what the caller
+was told.
+"""
 WallClock = Callable[[], int]
 """Milliseconds since 1970."""

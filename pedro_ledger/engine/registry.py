@@ -1,4 +1,6 @@
-"""Which actors there are: found or started on demand, put to rest when idle, bounded in number and in what they hold."""
+"""Which actors there are: found or started on demand, put to rest when idle, bounded in number and
+in what they hold.
+"""
 
 from collections import OrderedDict
 
@@ -11,7 +13,9 @@ from pedro_ledger.ledger.operations import SPENDING
 HOLD_PREFIX = "hold:"
 """A ref may name a hold in place of a user."""
 SPARE_MAILBOXES_MAX = 1024
-"""A resting actor gives its empty mailbox back: making one costs more than all the rest of a delivery."""
+"""A resting actor gives its empty mailbox back: making one costs more than all the rest of a
+delivery.
+"""
 
 
 class ActorRegistry:
@@ -32,7 +36,10 @@ class ActorRegistry:
         return len(self._actors)
 
     def deliver(self, ref: str, submission: Submission, now: float) -> UserActor:
-        """Put a submission into the mailbox of the actor that `ref` names. Raises `Overloaded` when it is full; deducts, earlier."""
+        """Put a submission into the mailbox of the actor that `ref` names.
+
+        Raises `Overloaded` when it is full; deducts, earlier.
+        """
         actor = self._actors.get(ref)
         if actor is None and ref.startswith(HOLD_PREFIX):
             actor = self._by_tag.get(tag_of(ref))
@@ -58,7 +65,9 @@ class ActorRegistry:
         return actor
 
     def park(self, actor: UserActor) -> None:
-        """The actor has nothing left to do: give back its mailbox; forget it altogether if it never had an account."""
+        """The actor has nothing left to do: give back its mailbox; forget it altogether if it never
+        had an account.
+        """
         actor.phase = Phase.RESTING
         if actor.mailbox is not None and len(self._spare) < SPARE_MAILBOXES_MAX:
             self._spare.append(actor.mailbox)
@@ -71,7 +80,9 @@ class ActorRegistry:
             self._remove(actor)
 
     def resolve(self, actor: UserActor, user_id: str) -> UserActor:
-        """The one actor of `user_id`: `actor` itself, or the one that was there first and now takes over its work."""
+        """The one actor of `user_id`: `actor` itself, or the one that was there first and now takes
+        over its work.
+        """
         first = self._actors.get(user_id)
         if first is None or first is actor:
             if first is None:

@@ -1,4 +1,6 @@
-"""The sweeper: answers what is past its deadline, and forgets accounts that nobody has touched for long."""
+"""The sweeper: answers what is past its deadline, and forgets accounts that nobody has touched for
+long.
+"""
 
 from collections.abc import Callable
 
@@ -9,7 +11,10 @@ SWEEP_EVERY_S = 0.25
 
 
 class Sweeper:
-    """One turn is `sweep(now)`. Whoever starts the engine takes a turn every `SWEEP_EVERY_S`: without it no deadline is kept."""
+    """One turn is `sweep(now)`.
+
+    Whoever starts the engine takes a turn every `SWEEP_EVERY_S`: without it no deadline is kept.
+    """
 
     def __init__(
         self,
@@ -29,7 +34,9 @@ class Sweeper:
         self.sweep(self._monotonic())
 
     def sweep(self, now: float) -> None:
-        """One turn; `now` on the clock of the deadlines, in seconds. An actor that fails it keeps no other from being swept."""
+        """One turn; `now` on the clock of the deadlines, in seconds. An actor that fails it keeps
+        no other from being swept.
+        """
         failure: Exception | None = None
         for actor in list(self._registry.active):
             try:

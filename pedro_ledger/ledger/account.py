@@ -12,14 +12,19 @@ CREDITS_MAX = 2**31 - 1
 
 
 class Account(NamedTuple):
-    """Where a user stands after entry `seq`. Credits are whole; `0 <= held <= posted <= CREDITS_MAX`."""
+    """Where a user stands after entry `seq`.
+
+    Credits are whole; `0 <= held <= posted <= CREDITS_MAX`.
+    """
 
     user_id: str
     tag: str
     plan_id: str | None
     """`Plan.id` of the plan that prices this user."""
     revision: int
-    """Moves at every write, remembered refusals included; a commit takes effect only on the revision it was decided on."""
+    """Moves at every write, remembered refusals included; a commit takes effect only on the
+    revision it was decided on.
+    """
     seq: int
     posted: int
     held: int
@@ -55,17 +60,23 @@ class Closing(NamedTuple):
     entry_id: str
     """Of the entry that closed it."""
     kind: str
-    """`capture` where it was captured finally, `void`, `expiry` where it lapsed and all went back."""
+    """`capture` where it was captured finally, `void`, `expiry` where it lapsed and all went
+    back.
+    """
     at_ms: int
     has_lapsed: bool
-    """Whether its end or its lease closed it; a capture of what a heartbeat told may come with that."""
+    """Whether its end or its lease closed it; a capture of what a heartbeat told may come with
+    that.
+    """
     lapse_captured: int = 0
     """Credits that the lapse itself captured."""
     is_captured_late: bool = False
 
 
 class Original(NamedTuple):
-    """What an operation must know of an earlier entry that it names, as of one revision of the account."""
+    """What an operation must know of an earlier entry that it names, as of one revision of the
+    account.
+    """
 
     seq: int
     entry_id: str
@@ -90,14 +101,18 @@ class Original(NamedTuple):
 
 
 class AccountQuery(NamedTuple):
-    """An account to load, by `User.id` or `clerk:` and the Clerk id, with the entries that refunds name, by seq."""
+    """An account to load, by `User.id` or `clerk:` and the Clerk id, with the entries that refunds
+    name, by seq.
+    """
 
     ref: str
     original_seqs: Sequence[int]
 
 
 class Loaded(NamedTuple):
-    """An account and the entries that were asked for with it, all as of one moment; an entry that is not there is None."""
+    """An account and the entries that were asked for with it, all as of one moment; an entry that
+    is not there is None.
+    """
 
     account: Account
     originals: dict[int, Original | None]

@@ -45,11 +45,14 @@ class PeriodEvent(NamedTuple):
     news: PaymentEvent
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    """Where the provider tells them: `period` is then only what the period is called if it is new."""
+    """Where the provider tells them: `period` is then only what the period is called if it is
+    new.
+    """
 
 
 class PeriodNews(NamedTuple):
-    """The newest news of one billing period. It is paid while `paid_at > undone_at`, and a refund is final.
+    """The newest news of one billing period. It is paid while `paid_at > undone_at`, and a refund
+    is final.
 
     Asaas tells the second of an event, and numbers its events: `…_no` is what came first within a
     second; 0 where the provider tells no number. It is kept apart, and shows in `paid_at` as a
@@ -63,7 +66,9 @@ class PeriodNews(NamedTuple):
     refunded_at: datetime | None = None
 
     def after(self, event: PaymentEvent, at: datetime, no: int) -> "PeriodNews":
-        """With one more event, which may come late or again: any order of the same events gives the same."""
+        """With one more event, which may come late or again: any order of the same events gives the
+        same.
+        """
         if event is PaymentEvent.REFUNDED:
             return self._replace(refunded_at=max(self.refunded_at or at, at))
         paid_at, paid_no, undone_at, undone_no, refunded_at = self
@@ -107,7 +112,9 @@ class Billing(NamedTuple):
 
 
 class Nothing(NamedTuple):
-    """Nothing follows: it concerns neither users nor credits, or cannot be read although it is genuine."""
+    """Nothing follows: it concerns neither users nor credits, or cannot be read although it is
+    genuine.
+    """
 
     is_readable: bool
 
@@ -133,7 +140,9 @@ class Delivery(NamedTuple):
 
 
 def storable(value: Any) -> Any:
-    """A JSON value without what PostgreSQL or our encoder cannot hold: U+0000 is left out, numbers too large become text."""
+    """A JSON value without what PostgreSQL or our encoder cannot hold: U+0000 is left out, numbers
+    too large become text.
+    """
     match value:
         case str():
             stored: Any = value.replace("\0", "")
@@ -151,7 +160,9 @@ def storable(value: Any) -> Any:
 
 
 def text_of(value: Any, name: str) -> str | None:
-    """A text of an object, or None where it is missing, empty, too long for an id, or holds what no id holds."""
+    """A text of an object, or None where it is missing, empty, too long for an id, or holds what no
+    id holds.
+    """
     found = value.get(name) if isinstance(value, dict) else None
     if isinstance(found, str) and 0 < len(found) <= ID_LENGTH_MAX and found.isprintable():
         return found

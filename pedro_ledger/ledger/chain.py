@@ -1,16 +1,18 @@
 """The hash chain that makes each user's ledger tamper-evident.
 
-`hash = SHA-256(previous hash || SHA-256(canonical form))`, where the previous hash of the first entry is 32 zero bytes: to
-follow the chain past an entry one needs the digest of its canonical form, not what it says. The canonical form is the
-UTF-8 text of these fields, in this order, with one NUL between two of them (no text in PostgreSQL can hold a NUL, so the
-form is unambiguous); an absent value is empty, numbers are decimal, bytes are lower-case hexadecimal:
+`hash = SHA-256(previous hash || SHA-256(canonical form))`, where the previous hash of the first
+entry is 32 zero bytes: to follow the chain past an entry one needs the digest of its canonical
+form, not what it says. The canonical form is the UTF-8 text of these fields, in this order, with
+one NUL between two of them (no text in PostgreSQL can hold a NUL, so the form is unambiguous); an
+absent value is empty, numbers are decimal, bytes are lower-case hexadecimal:
 
-`pedro1`, user_id, seq, id, kind, operation_type, credits, balance_after, held_after, related_seq, source, expires_at,
-priority, idempotency_key, fingerprint, actor, price, details, created_at
+`pedro1`, user_id, seq, id, kind, operation_type, credits, balance_after, held_after, related_seq,
+source, expires_at, priority, idempotency_key, fingerprint, actor, price, details, created_at
 
-An entry that has effects (lots, holds, expiries) says `pedro2` first and its effects between `details` and `created_at`;
-every other entry is `pedro1`, whatever the version that wrote it. The form follows from the content, so none can be read
-two ways. Times are milliseconds since 1970-01-01 UTC. `details` is the JSON text exactly as stored in `pedro_ledger.entry.details`.
+An entry that has effects (lots, holds, expiries) says `pedro2` first and its effects between
+`details` and `created_at`; every other entry is `pedro1`, whatever the version that wrote it. The
+form follows from the content, so none can be read two ways. Times are milliseconds since 1970-01-01
+UTC. `details` is the JSON text exactly as stored in `pedro_ledger.entry.details`.
 """
 
 from collections.abc import Sequence
@@ -23,12 +25,16 @@ VERSION_WITH_EFFECTS = "pedro2"
 
 
 def entry_hash(previous: bytes, user_id: str, entry: Sequence[Any]) -> bytes:
-    """The hash that an entry must carry, from its fields in the order of `Entry`; its own hash is not looked at. 32 bytes."""
+    """The hash that an entry must carry, from its fields in the order of `Entry`; its own hash is
+    not looked at. 32 bytes.
+    """
     return sha256(previous + sha256(canonical_form(user_id, entry)).digest()).digest()
 
 
 def canonical_form(user_id: str, entry: Sequence[Any]) -> bytes:
-    """What an entry says, as it is hashed; from its fields in the order of `Entry`, of which the last two may be missing."""
+    """What an entry says, as it is hashed; from its fields in the order of `Entry`, of which the
+    last two may be missing.
+    """
     (
         seq, entry_id, kind, operation_type, credits, balance_after, held_after, related_seq, source, expires_at_ms,
         priority, key, fingerprint, actor, price, details, at_ms, *rest,

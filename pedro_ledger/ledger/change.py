@@ -40,7 +40,10 @@ class Change(NamedTuple):
 
 
 def append(account: Account, operation: AnyOperation, change: Change, now_ms: int) -> tuple[Account, Entry] | Refusal:
-    """The account after `change`, with the entry that says so; or why it has no room for it. `now_ms` is since 1970."""
+    """The account after `change`, with the entry that says so; or why it has no room for it.
+
+    `now_ms` is since 1970.
+    """
     posted = account.posted + change.credits
     if posted > CREDITS_MAX:
         return BalanceLimitExceeded(
@@ -72,7 +75,9 @@ def effects_text(effects: Mapping[str, Any]) -> str:
 
 
 def shares_effect(shares: Shares, sign: int = 1) -> list[list[int]] | None:
-    """Shares as effects show them; None where they are the base's alone, which is what a missing field means."""
+    """Shares as effects show them; None where they are the base's alone, which is what a missing
+    field means.
+    """
     if all(seq == BASE for seq, _ in shares):
         return None
     return [[seq, sign * credits] for seq, credits in shares]

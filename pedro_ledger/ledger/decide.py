@@ -1,4 +1,7 @@
-"""The rules: what an operation does to an account. Pure; time, prices and earlier entries are handed in."""
+"""The rules: what an operation does to an account.
+
+Pure; time, prices and earlier entries are handed in.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -43,7 +46,9 @@ REFUNDABLE_KINDS = frozenset({"deduct", "capture"})
 
 
 class Facts(NamedTuple):
-    """What a decision may look at beside the account: prices, and the entries that operations name."""
+    """What a decision may look at beside the account: prices, and the entries that operations
+    name.
+    """
 
     prices: PriceBook = PriceBook()
     originals: Mapping[int, Original | None] = {}
@@ -55,7 +60,8 @@ Decision = tuple[Account, Entry] | Refusal
 
 
 def decide(account: Account, operation: Operation, now_ms: int, facts: Facts) -> Decision:
-    """The account after `operation` with the entry that says so, or why not. `now_ms` is milliseconds since 1970.
+    """The account after `operation` with the entry that says so, or why not. `now_ms` is
+    milliseconds since 1970.
 
     Nothing on the account may be due at that moment (see `due`): `Unit.add` books that first.
     """
@@ -121,7 +127,9 @@ def _refund(account: Account, operation: Refund, facts: Facts, now_ms: int) -> C
 
 
 def _returned(account: Account, original: Original, change: Change, grace_ms: int, now_ms: int) -> Change:
-    """A refund of what came from lots: each share goes back to where it came from, while that still runs."""
+    """A refund of what came from lots: each share goes back to where it came from, while that still
+    runs.
+    """
     state = account.open or NOTHING
     assert original.spent is not None, "the entry drew from lots"
     back = return_credits(state.lots, original.spent, original.credits_refunded, change.credits, original.terms, now_ms)

@@ -1,7 +1,9 @@
-"""What is booked because its moment has come: lots that end, what of them rolls over, holds that lapse.
+"""What is booked because its moment has come: lots that end, what of them rolls over, holds that
+lapse.
 
-Nothing is decided with a lot or hold on the books whose moment has come. Late booking changes the time of the entries and
-nothing else: each is booked as of its own moment, in the order of (moment, seq), and what it makes may be due too.
+Nothing is decided with a lot or hold on the books whose moment has come. Late booking changes the
+time of the entries and nothing else: each is booked as of its own moment, in the order of (moment,
+seq), and what it makes may be due too.
 """
 
 from pedro_ledger.ledger.account import Account
@@ -18,7 +20,9 @@ SWEEPER = "sweeper"
 
 
 def book_due(account: Account, now_ms: int) -> tuple[Account, list[Entry]]:
-    """The account with everything booked that is due at `now_ms` (milliseconds since 1970), and the entries that say so."""
+    """The account with everything booked that is due at `now_ms` (milliseconds since 1970), and the
+    entries that say so.
+    """
     booked: list[Entry] = []
     while account.open is not None and account.open.due_ms <= now_ms:
         made = _book_first(account, account.open, now_ms)
@@ -30,7 +34,10 @@ def book_due(account: Account, now_ms: int) -> tuple[Account, list[Entry]]:
 
 
 def as_of(account: Account, now_ms: int) -> tuple[Account, int]:
-    """The account as if everything due were booked, and how many entries that would take. Writes nothing."""
+    """The account as if everything due were booked, and how many entries that would take.
+
+    Writes nothing.
+    """
     after, booked = book_due(account, now_ms)
     return after, len(booked)
 
@@ -53,9 +60,11 @@ def end_lot(
     at_ms: int | None = None,
     next_expires_ms: int | None = None,
 ) -> tuple[Account, list[Entry]] | Refusal:
-    """End a lot, or what came back to it after its end: its free credits expire, and a share of them rolls over.
+    """End a lot, or what came back to it after its end: its free credits expire, and a share of
+    them rolls over.
 
-    `at_ms` is when it ends, its expiry unless told; `next_expires_ms` when the next period's lot ends, where one follows.
+    `at_ms` is when it ends, its expiry unless told; `next_expires_ms` when the next period's lot
+    ends, where one follows.
     """
     moment_ms = lot.expires_ms if at_ms is None else at_ms
     assert moment_ms is not None, "a lot that never expires never ends"

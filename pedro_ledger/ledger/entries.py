@@ -35,7 +35,9 @@ class Entry(NamedTuple):
     at_ms: int
     hash: bytes
     effects: str | None = None
-    """What it does beyond a plain entry (lots, pins, a hold's end …): JSON, byte for byte as it is hashed."""
+    """What it does beyond a plain entry (lots, pins, a hold's end …): JSON, byte for byte as it is
+    hashed.
+    """
 
 
 class Receipt(NamedTuple):
@@ -75,7 +77,9 @@ class Receipt(NamedTuple):
 
     @classmethod
     def _of_effects(cls, user_id: str, entry: Entry) -> "Receipt":
-        """The size of what only sets aside or gives back is the credits that were held or released."""
+        """The size of what only sets aside or gives back is the credits that were held or
+        released.
+        """
         size = abs(entry.credits)
         if entry.kind in HELD_KINDS:
             size = abs(json.loads(entry.effects or "{}").get("held", 0))

@@ -1,6 +1,7 @@
 """Every way in which the ledger says no.
 
-A class's docstring is the error's title, `code` its stable name, `facts` what helps the caller (camelCase, as in the API).
+A class's docstring is the error's title, `code` its stable name, `facts` what helps the caller
+(camelCase, as in the API).
 """
 
 from typing import Any, ClassVar
@@ -183,14 +184,18 @@ class Busy(Unavailable):
 
 
 class OperatorError(Exception):
-    """What whoever runs the ledger can mend. The message is one line that says what is wrong and what to do."""
+    """What whoever runs the ledger can mend.
+
+    The message is one line that says what is wrong and what to do.
+    """
 
 
 class NotCommitted(Exception):
     """A batch that certainly did not take effect.
 
-    `poisoned`: one of its operations is to blame, so split it. `error` is what that operation is told (by default that the
-    database refuses it); where none is to blame, what all are told at once. Without either, the batch is tried again.
+    `poisoned`: one of its operations is to blame, so split it. `error` is what that operation is
+    told (by default that the database refuses it); where none is to blame, what all are told at
+    once. Without either, the batch is tried again.
     """
 
     def __init__(self, reason: str, *, poisoned: bool, error: LedgerError | None = None) -> None:
@@ -200,7 +205,10 @@ class NotCommitted(Exception):
             error = OperationRejected(f"The database refuses this operation: {reason}.")
         self.error = error
         self.locked_users: frozenset[str] = frozenset()
-        """Users of the batch whose rows somebody else has locked; the others can be committed without them."""
+        """Users of the batch whose rows somebody else has locked.
+
+        The others can be committed without them.
+        """
 
 
 class OutcomeUnknown(Exception):

@@ -1,4 +1,7 @@
-"""What holds do: make, capture, extend, void, heartbeat. Held credits are pinned to the lots that they came from."""
+"""What holds do: make, capture, extend, void, heartbeat.
+
+Held credits are pinned to the lots that they came from.
+"""
 
 from typing import Any
 

@@ -6,8 +6,9 @@
 | 10 to 19 | the account's tag: the first 50 bits of SHA-256 over the user id |
 | 20 to 25 | the entry's seq |
 
-An id is therefore a pure function of the decision that made it, needs no index of its own, and leads to its entry
-by the account's tag and the seq. Digits are Crockford's base 32 (https://www.crockford.com/base32.html).
+An id is therefore a pure function of the decision that made it, needs no index of its own, and
+leads to its entry by the account's tag and the seq. Digits are Crockford's base 32
+(https://www.crockford.com/base32.html).
 """
 
 from functools import lru_cache
@@ -32,7 +33,9 @@ def _time_digits(at_ms: int) -> str:
 
 
 def account_tag(user_id: str) -> str:
-    """The ten characters by which entry ids name their account; two users may share a tag, so compare whole ids."""
+    """The ten characters by which entry ids name their account; two users may share a tag, so
+    compare whole ids.
+    """
     return encode_base32(int.from_bytes(sha256(user_id.encode()).digest()[:7]) >> 6, 5)
 
 

@@ -1,7 +1,8 @@
-"""Where credits come from and go back to: drawing, giving back, and what a refund returns. Nothing else touches lots.
+"""Where credits come from and go back to: drawing, giving back, and what a refund returns. Nothing
+else touches lots.
 
-Credits burn by priority (0 to 100, lower first), then by expiry (never is last), then by age. The base, all credits
-without a lot, stands at priority 50 and never expires.
+Credits burn by priority (0 to 100, lower first), then by expiry (never is last), then by age. The
+base, all credits without a lot, stands at priority 50 and never expires.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,10 @@ from pedro_ledger.ledger.open_items import BASE, BASE_PRIORITY, Lot, Open, Share
 
 
 def draw(state: Open, base: int, credits: int) -> tuple[Shares, tuple[Lot, ...]]:
-    """Take `credits` in burn order out of the base and the lots. Returns what came from where, and the lots after it."""
+    """Take `credits` in burn order out of the base and the lots.
+
+    Returns what came from where, and the lots after it.
+    """
     shares: list[tuple[int, int]] = []
     lots: list[Lot] = []
     left = credits
@@ -53,7 +57,10 @@ def split(shares: Shares, credits: int) -> tuple[Shares, Shares]:
 
 
 def give_back(lots: Sequence[Lot], shares: Shares) -> tuple[Lot, ...]:
-    """Unpin shares of a hold. What goes back to a lot that has ended meanwhile is due at once (see `due`)."""
+    """Unpin shares of a hold.
+
+    What goes back to a lot that has ended meanwhile is due at once (see `due`).
+    """
     after = {lot.seq: lot for lot in lots}
     for seq, credits in shares:
         if seq != BASE:  # which needs no note: it is what no lot and no hold has
@@ -75,9 +82,11 @@ class Returned(NamedTuple):
 def return_credits(
     lots: Sequence[Lot], spent: Shares, refunded: int, credits: int, terms: Mapping[int, Lot], at_ms: int
 ) -> Returned:
-    """Give back `credits` of what an entry spent and earlier refunds of it (`refunded`) left: what was drawn last comes first.
+    """Give back `credits` of what an entry spent and earlier refunds of it (`refunded`) left: what
+    was drawn last comes first.
 
-    `terms` are the lots of `spent` as their grants made them, for those that are used up and not open any more.
+    `terms` are the lots of `spent` as their grants made them, for those that are used up and not
+    open any more.
     """
     after = {lot.seq: lot for lot in lots}
     _, left = split(tuple(reversed(spent)), refunded)
@@ -98,7 +107,9 @@ def return_credits(
 
 
 def rolled_over(lots: Sequence[Lot], lot: Lot, pinned: int) -> int:
-    """Credits that a lot owes its successor at its end: a share of what is free and pinned, rounded down, within the cap."""
+    """Credits that a lot owes its successor at its end: a share of what is free and pinned, rounded
+    down, within the cap.
+    """
     rule = lot.rollover
     if rule is None:
         return 0

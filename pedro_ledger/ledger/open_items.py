@@ -34,7 +34,10 @@ class Rollover(NamedTuple):
 
 
 class Lot(NamedTuple):
-    """What is left of one grant that expires or has a priority of its own. `free` is neither spent nor pinned."""
+    """What is left of one grant that expires or has a priority of its own.
+
+    `free` is neither spent nor pinned.
+    """
 
     seq: int
     """Of the entry that made it."""
@@ -83,7 +86,10 @@ class OpenHold(NamedTuple):
     end_ms: int
     lease_ms: int | None = None
     lease_until_ms: int | None = None
-    """Moved by heartbeats; the only state, with `used`, that no entry tells. It has no effect until an entry says so."""
+    """Moved by heartbeats; the only state, with `used`, that no entry tells.
+
+    It has no effect until an entry says so.
+    """
     used: int = 0
     on_lapse: OnLapse = "release"
     reference: str | None = None
@@ -129,7 +135,10 @@ NOTHING = Open((), (), NEVER)
 
 
 def opened(lots: Iterable[Lot], holds: Iterable[OpenHold]) -> Open | None:
-    """The open state of these; a lot without credits, pins and carry is left out. None where nothing is open."""
+    """The open state of these; a lot without credits, pins and carry is left out.
+
+    None where nothing is open.
+    """
     holds = tuple(holds)
     lots = tuple(lots)
     if any(lot.free == 0 for lot in lots):
@@ -152,7 +161,9 @@ def total(shares: Shares) -> int:
 
 
 def render(state: Open | None) -> str:
-    """The open state as the JSON that the account row keeps; `{}` for none. Arrays, no names: it is written at every change."""
+    """The open state as the JSON that the account row keeps; `{}` for none. Arrays, no names: it is
+    written at every change.
+    """
     if state is None:
         return "{}"
     value: dict[str, Any] = {}
@@ -164,7 +175,10 @@ def render(state: Open | None) -> str:
 
 
 def parse(value: Mapping[str, Any]) -> Open | None:
-    """The open state from that JSON, parsed. What `render` wrote comes back as the very same value."""
+    """The open state from that JSON, parsed.
+
+    What `render` wrote comes back as the very same value.
+    """
     if not value:
         return None
     lots = [Lot(*_rule_in(each)) for each in value.get("l", ())]

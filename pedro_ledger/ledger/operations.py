@@ -1,4 +1,7 @@
-"""What a caller asks of one account. Each names its idempotency key and who asks; its fingerprint tells requests apart."""
+"""What a caller asks of one account.
+
+Each names its idempotency key and who asks; its fingerprint tells requests apart.
+"""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -32,7 +35,9 @@ class Deduct(NamedTuple):
 
 
 class Refund(NamedTuple):
-    """Give back credits of entry `entry_id` (all that is left, when `credits` is None), or without an entry."""
+    """Give back credits of entry `entry_id` (all that is left, when `credits` is None), or without
+    an entry.
+    """
 
     key: str
     actor: str
@@ -79,7 +84,9 @@ class Adjustment(NamedTuple):
 
 
 class Recovery(NamedTuple):
-    """Take back up to `credits` that came from `source`: what is available of them, which may be nothing."""
+    """Take back up to `credits` that came from `source`: what is available of them, which may be
+    nothing.
+    """
 
     key: str
     actor: str
@@ -89,7 +96,9 @@ class Recovery(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Set credits aside for work whose cost is not known yet: `credits`, or what is available from `credits_min` on."""
+    """Set credits aside for work whose cost is not known yet: `credits`, or what is available from
+    `credits_min` on.
+    """
 
     key: str
     actor: str
@@ -119,7 +128,9 @@ class Capture(NamedTuple):
 
 
 class Extend(NamedTuple):
-    """Pin `credits` more for a hold, or move its end to `expires_in_s` from now, or both; also a heartbeat."""
+    """Pin `credits` more for a hold, or move its end to `expires_in_s` from now, or both; also a
+    heartbeat.
+    """
 
     key: str
     actor: str
@@ -141,7 +152,9 @@ class Void(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """Say that the work of a hold goes on, and what it has used; makes no entry, so it has no key."""
+    """Say that the work of a hold goes on, and what it has used; makes no entry, so it has no
+    key.
+    """
 
     actor: str
     hold_id: str
@@ -158,7 +171,10 @@ class Touch(NamedTuple):
 
 
 class Booking(NamedTuple):
-    """What the ledger books by itself because its moment has come. The key follows from the cause."""
+    """What the ledger books by itself because its moment has come.
+
+    The key follows from the cause.
+    """
 
     key: str
     actor: str
@@ -170,7 +186,9 @@ LATE_CAPTURE_MS = 24 * 3_600_000
 """A hold that lapsed can be captured for so long, out of what is available then."""
 
 SPENDING = frozenset({Deduct, Hold, Extend})
-"""What is turned away first under overload: everything else gives credits or ends what was let in."""
+"""What is turned away first under overload: everything else gives credits or ends what was let
+in.
+"""
 OfHold = Capture | Extend | Void | Heartbeat
 """Operations that name a hold."""
 Operation = Deduct | Refund | Grant | Opening | Adjustment | Recovery | Hold | Capture | Extend | Void
@@ -188,12 +206,14 @@ KINDS: Mapping[type, str] = {
 """What an operation of each type is called."""
 
 _FIELDS_ONCE = {Deduct: 5, Refund: 7, Grant: 5}
-"""How many fields operations had before others were added: those enter the fingerprint only where one of them is set, so that
-a retry of an old request is still the same request."""
+"""How many fields operations had before others were added: those enter the fingerprint only where
+one of them is set, so that a retry of an old request is still the same request."""
 
 
 def fingerprint(operation: AnyOperation) -> bytes:
-    """16 bytes that are equal for two operations exactly when they ask for the same thing, whoever asks and under whatever key."""
+    """16 bytes that are equal for two operations exactly when they ask for the same thing, whoever
+    asks and under whatever key.
+    """
     kind = type(operation)
     once = _FIELDS_ONCE.get(kind)
     added = operation[once:] if once is not None else ()

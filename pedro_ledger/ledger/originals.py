@@ -1,4 +1,6 @@
-"""What an operation must know of an earlier entry that it names, from that entry and those that are about it."""
+"""What an operation must know of an earlier entry that it names, from that entry and those that are
+about it.
+"""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +15,8 @@ from pedro_ledger.ledger.operations import LAPSE_KEY
 def original_of(entry: Entry, related: Sequence[Entry], grants: Sequence[Entry]) -> Original:
     """Entry as an operation sees it that names it.
 
-    `related` are the entries that name it, in order of seq; `grants` those that made the lots which it drew from.
+    `related` are the entries that name it, in order of seq; `grants` those that made the lots which
+    it drew from.
     """
     if entry.kind == "hold":
         used = -sum([each.credits for each in related if each.kind == "capture"])
@@ -60,7 +63,9 @@ def shares_of(effect: Sequence[Sequence[int]] | None) -> Shares | None:
 
 
 def _hold(entry: Entry, related: Sequence[Entry]) -> OpenHold:
-    """A hold with all that was ever reserved for it; what it pins is not told, for it may be closed."""
+    """A hold with all that was ever reserved for it; what it pins is not told, for it may be
+    closed.
+    """
     reserved = sum([effects_of(each).get("held", 0) for each in (entry, *related) if each.kind in {"hold", "extend"}])
     assert entry.expires_at_ms is not None, "a hold has an end"
     return OpenHold(

@@ -1,4 +1,6 @@
-"""What an operation costs when its caller names no credits: the user's plan first, the app's feature costs after it."""
+"""What an operation costs when its caller names no credits: the user's plan first, the app's
+feature costs after it.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -28,10 +30,14 @@ class PriceBook(NamedTuple):
 
     settings: PriceList = PriceList("settings", _NOTHING)
     plans: Mapping[str, PriceList] = _NOTHING
-    """By `Plan.id`; by other keys for accounts that the version before wrote, until their plan is settled."""
+    """By `Plan.id`; by other keys for accounts that the version before wrote, until their plan is
+    settled.
+    """
 
     def find(self, plan_id: str | None, operation_type: str) -> Price | None:
-        """The price of `operation_type` for a user on plan `plan_id`; None where nobody has set one."""
+        """The price of `operation_type` for a user on plan `plan_id`; None where nobody has set
+        one.
+        """
         plan = self.plans.get(plan_id) if plan_id is not None else None
         for prices in (plan, self.settings):
             if prices is not None and (credits := prices.costs.get(operation_type)) is not None:
@@ -40,7 +46,9 @@ class PriceBook(NamedTuple):
 
 
 def costs(value: Any) -> Mapping[str, int]:
-    """The usable costs in a JSON value that the app wrote: whole, not negative, within a balance; the rest is not a price."""
+    """The usable costs in a JSON value that the app wrote: whole, not negative, within a balance;
+    the rest is not a price.
+    """
     if not isinstance(value, dict):
         return _NOTHING
     return MappingProxyType(

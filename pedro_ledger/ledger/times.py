@@ -18,7 +18,10 @@ _last_moment: tuple[int, str] = (0, "1970-01-01T00:00:00.000Z")
 
 
 def moment_text(at_ms: int) -> str:
-    """Milliseconds since 1970 as RFC 3339. Receipts of one batch share their moment, so the last one is kept."""
+    """Milliseconds since 1970 as RFC 3339.
+
+    Receipts of one batch share their moment, so the last one is kept.
+    """
     global _last_moment  # noqa: PLW0603
     known, text = _last_moment
     if known != at_ms:

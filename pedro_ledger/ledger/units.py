@@ -1,4 +1,7 @@
-"""The unit: what one actor hands to the committer. One user's decided operations, all or nothing; and what became of it."""
+"""The unit: what one actor hands to the committer.
+
+One user's decided operations, all or nothing; and what became of it.
+"""
 
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -16,7 +19,9 @@ T = TypeVar("T")
 
 
 class Refused(NamedTuple):
-    """A refusal on its way to the store: its key must be looked up, and kept if the refusal is remembered."""
+    """A refusal on its way to the store: its key must be looked up, and kept if the refusal is
+    remembered.
+    """
 
     key: str
     fingerprint: bytes
@@ -42,7 +47,9 @@ class Stored(NamedTuple):
 
 
 class Unit(Generic[T]):
-    """Operations of one user decided in order on one revision of the account; `T` is what the owner ties to each."""
+    """Operations of one user decided in order on one revision of the account; `T` is what the owner
+    ties to each.
+    """
 
     __slots__ = ("after", "at_ms", "before", "booked", "decided", "facts", "originals", "writes")
 
@@ -62,7 +69,9 @@ class Unit(Generic[T]):
         self.facts = facts
 
     def missing(self, operation: Operation | Keyless) -> int | None:
-        """The seq of an earlier entry that must be loaded before `operation` can be decided; None where none is missing."""
+        """The seq of an earlier entry that must be loaded before `operation` can be decided; None
+        where none is missing.
+        """
         if isinstance(operation, Refund):
             seq = operation.entry_seq
         elif isinstance(operation, OfHold):
@@ -79,7 +88,9 @@ class Unit(Generic[T]):
         return self.before.user_id
 
     def add(self, tied: T, operation: Operation | Keyless) -> None:
-        """Decide one more operation on the account as the ones before have left it; what is due is booked before and after."""
+        """Decide one more operation on the account as the ones before have left it; what is due is
+        booked before and after.
+        """
         is_open = self.after.open is not None
         if is_open:
             self._book_due()
@@ -111,7 +122,9 @@ class Unit(Generic[T]):
             self._note_closed(state, booked)
 
     def _note_closed(self, state: Open | None, entries: Sequence[Entry]) -> None:
-        """Remember how holds ended: the next operation of this unit may name one, and nothing of it is stored yet."""
+        """Remember how holds ended: the next operation of this unit may name one, and nothing of it
+        is stored yet.
+        """
         if self.facts.originals is not self.originals:
             self.facts = self.facts._replace(originals=self.originals)
         for entry in entries:
@@ -127,7 +140,10 @@ class Unit(Generic[T]):
                 )
 
     def _move(self, tied: T, operation: Keyless) -> None:
-        """A heartbeat or a touch. Neither has an idempotency key: both are monotone, so repeating them is harmless."""
+        """A heartbeat or a touch.
+
+        Neither has an idempotency key: both are monotone, so repeating them is harmless.
+        """
         if isinstance(operation, Touch):
             self.writes = True  # the stored moment may be too early, and is corrected
             self.decided.append((tied, Moved()))
@@ -143,23 +159,29 @@ class Unit(Generic[T]):
 
     @property
     def is_due_exact(self) -> bool:
-        """Whether the account's due moment is to be written as it is; otherwise an earlier one may stay where it is stored."""
+        """Whether the account's due moment is to be written as it is; otherwise an earlier one may
+        stay where it is stored.
+        """
         return bool(self.booked) or any(
             isinstance(decided, Moved) and decided.hold is None for _, decided in self.decided
         )
 
     def seal(self) -> Account:
-        """The account as it will be once the unit is committed: its revision moves once if anything is written."""
+        """The account as it will be once the unit is committed: its revision moves once if anything
+        is written.
+        """
         if self.writes:
             user_id, tag, plan_id, revision, seq, posted, held, head, state = self.after
             self.after = Account(user_id, tag, plan_id, revision + 1, seq, posted, held, head, state)
         return self.after
 
     def settled(self, account: Account, answers: dict[str, Stored]) -> "Applied | Stale | Replayed":
-        """What became of this unit, when its commit left that open: `account` and the `answers` under its keys as they are now.
+        """What became of this unit, when its commit left that open: `account` and the `answers`
+        under its keys as they are now.
 
-        Applied only where the account stands exactly where the unit left it. The same answers beside another account may be
-        those of an earlier unit, and whoever went on from `after` would then decide on an account that never was.
+        Applied only where the account stands exactly where the unit left it. The same answers
+        beside another account may be those of an earlier unit, and whoever went on from `after`
+        would then decide on an account that never was.
         """
         if not answers:
             return Stale(account)
@@ -205,14 +227,20 @@ class Stale(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """Nothing of the unit was applied: some of its keys have answers already. Give these, decide the others again."""
+    """Nothing of the unit was applied: some of its keys have answers already.
+
+    Give these, decide the others again.
+    """
 
     account: Account
     answers: dict[str, Stored]
 
 
 class Busy:
-    """Nothing of the unit was applied: somebody else has locked a row of its user. Decide again when it is free."""
+    """Nothing of the unit was applied: somebody else has locked a row of its user.
+
+    Decide again when it is free.
+    """
 
     __slots__ = ()  # no tuple: two empty ones are equal, and this is not `Applied`
 

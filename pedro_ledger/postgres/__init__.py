@@ -1,1 +1,4 @@
-"""PostgreSQL as a server: connections, URLs, replicas, health, the embedded server. Nothing here knows a table."""
+"""PostgreSQL as a server: connections, URLs, replicas, health, the embedded server.
+
+Nothing here knows a table.
+"""

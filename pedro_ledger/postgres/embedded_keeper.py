@@ -1,10 +1,11 @@
 """Keeps the embedded PostgreSQL for as long as a daemon uses its data folder, then stops it.
 
-Run as a script, in a session of its own, so that no daemon's end takes the server away from another one: each daemon holds
-a shared lock on `users.lock`, which the kernel releases however the daemon ends; this process waits for the exclusive one.
-A server that is killed, or that gives up (a full disk), is started again while somebody uses it.
-Arguments: the lock file, seconds to linger after the last daemon, uid and gid of the server (-1: this process's own), log
-file, then the server's command line. Imports the standard library only, for it starts with every daemon.
+Run as a script, in a session of its own, so that no daemon's end takes the server away from another
+one: each daemon holds a shared lock on `users.lock`, which the kernel releases however the daemon
+ends; this process waits for the exclusive one. A server that is killed, or that gives up (a full
+disk), is started again while somebody uses it. Arguments: the lock file, seconds to linger after
+the last daemon, uid and gid of the server (-1: this process's own), log file, then the server's
+command line. Imports the standard library only, for it starts with every daemon.
 """
 
 import ctypes
@@ -18,7 +19,9 @@ import time
 
 PR_SET_PDEATHSIG = 1
 NEVER_WORKED_S = 2.0
-"""A first server that gives up sooner has never worked: the daemon that waits for it reads the reason in its log."""
+"""A first server that gives up sooner has never worked: the daemon that waits for it reads the
+reason in its log.
+"""
 RESTART_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Between tries; the last one for as long as it takes."""
 
@@ -111,7 +114,10 @@ class Keeper:
         self._server.send_signal(signal.SIGINT)
 
     def stop_when_unused(self, lock_file: str, linger_s: float) -> None:
-        """Stop it after the last daemon. The lock is kept to the end: who comes now waits, then starts afresh."""
+        """Stop it after the last daemon.
+
+        The lock is kept to the end: who comes now waits, then starts afresh.
+        """
         try:
             lock = wait_until_unused(lock_file, linger_s)
         except FileNotFoundError:

@@ -1,4 +1,5 @@
-"""How PostgreSQL's errors are read: one table from SQLSTATE to what follows, for commits and for every other query.
+"""How PostgreSQL's errors are read: one table from SQLSTATE to what follows, for commits and for
+every other query.
 
 https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -94,10 +95,16 @@ TABLE = (
     Row("P0001", "the app's own trigger says no to these values", Follows.REJECTED),
     Row("XX", "internal error; a damaged page or index", Follows.DAMAGE),
 )
-"""Where a row names a whole SQLSTATE, it goes before its class. What stands in no row is of the app's own triggers."""
+"""Where a row names a whole SQLSTATE, it goes before its class.
+
+What stands in no row is of the app's own triggers.
+"""
 
 CALLERS_COLUMNS = frozenset({("UsageHistory", "details")})
-"""Columns that are NULL unless the caller fills them. Where the app requires one, it is for the caller to send it."""
+"""Columns that are NULL unless the caller fills them.
+
+Where the app requires one, it is for the caller to send it.
+"""
 
 _FOLLOWS = {row.sqlstate: row.follows for row in TABLE}
 _NAMES_NO_VALUES = frozenset({"3F", "42"})
@@ -115,8 +122,9 @@ def follows(error: asyncpg.PostgresError) -> Follows:
 def commit_failure(error: BaseException) -> NotCommitted | OutcomeUnknown:
     """What an exception out of a commit says: certainly nothing was written, or nobody knows.
 
-    Only an ERROR of the statement itself is certain: the server aborts the transaction with it and says so. A lost
-    connection, a timeout, or a server that ends (FATAL) may have come after the commit record reached the disk.
+    Only an ERROR of the statement itself is certain: the server aborts the transaction with it and
+    says so. A lost connection, a timeout, or a server that ends (FATAL) may have come after the
+    commit record reached the disk.
     """
     if not isinstance(error, asyncpg.PostgresError) or getattr(error, "severity_en", None) != "ERROR":
         return OutcomeUnknown(f"{type(error).__name__}: the connection failed at or after the commit")
@@ -136,7 +144,9 @@ def commit_failure(error: BaseException) -> NotCommitted | OutcomeUnknown:
 
 
 def _is_everybodys(error: asyncpg.PostgresError) -> bool:
-    """Whether the statement itself cannot run, whatever is in it; with a context, something that it called cannot."""
+    """Whether the statement itself cannot run, whatever is in it; with a context, something that it
+    called cannot.
+    """
     return (error.sqlstate or "")[:2] in _NAMES_NO_VALUES and not error.context
 
 
@@ -169,7 +179,8 @@ def _named(error: asyncpg.PostgresError) -> dict[str, str]:
 
 
 class unavailable:  # noqa: N801 - reads as a phrase: `with unavailable():`
-    """Turns what a failing server raises into `Unavailable`, and what a changed schema raises into `SchemaChanged`.
+    """Turns what a failing server raises into `Unavailable`, and what a changed schema raises into
+    `SchemaChanged`.
 
     Violated constraints stay what they are: whoever asked for the row knows what they mean.
     """
@@ -185,7 +196,9 @@ class unavailable:  # noqa: N801 - reads as a phrase: `with unavailable():`
 
 
 def failure_of(error: BaseException) -> LedgerError | None:
-    """What whoever asked is told of an exception out of a query; None for what the values of the query are to blame for."""
+    """What whoever asked is told of an exception out of a query; None for what the values of the
+    query are to blame for.
+    """
     if isinstance(error, CONNECTION_FAILURES):
         return Unavailable(CANNOT_BE_ASKED, reason=type(error).__name__)
     if not isinstance(error, asyncpg.PostgresError):

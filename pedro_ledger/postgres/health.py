@@ -15,7 +15,9 @@ _SQL = SqlFiles("postgres")
 REMEMBER_S = 0.5
 """Probes come from several sides at once; the database is asked this often at most."""
 ANSWER_WITHIN_S = 1.0
-"""A probe is answered within this time, though a server that fell silent holds its question for longer."""
+"""A probe is answered within this time, though a server that fell silent holds its question for
+longer.
+"""
 SILENT = "the database does not answer"
 NOT_A_PRIMARY = "the database is not a writable primary"
 T = TypeVar("T")
@@ -43,7 +45,10 @@ class DatabaseHealth:
         return self._missing
 
     async def _in_time(self, ask: Callable[[], Coroutine[Any, Any, T]], silence: T) -> T:
-        """The answer, or `silence` when there is none in time. Who asks while the same question waits, waits with it."""
+        """The answer, or `silence` when there is none in time.
+
+        Who asks while the same question waits, waits with it.
+        """
         task = self._asking.get(ask.__name__)
         if task is None or task.done():
             task = self._asking[ask.__name__] = asyncio.create_task(ask())

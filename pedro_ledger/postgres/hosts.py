@@ -1,4 +1,6 @@
-"""Which of several hosts is connected to: the first that answers and is what the URL wants, as libpq chooses it."""
+"""Which of several hosts is connected to: the first that answers and is what the URL wants, as
+libpq chooses it.
+"""
 
 from collections.abc import Awaitable, Callable
 from random import shuffle
@@ -55,7 +57,10 @@ async def _first(places: list[int], wanted: str, open_one: Callable[[int], Await
 
 
 async def _is(connection: Connection, wanted: str) -> bool:
-    """Whether the server is what is wanted. Costs a query only where it did not say so by itself."""
+    """Whether the server is what is wanted.
+
+    Costs a query only where it did not say so by itself.
+    """
     if wanted == "any":
         return True
     reported = connection.get_settings()

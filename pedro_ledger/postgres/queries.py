@@ -1,4 +1,6 @@
-"""Finds and reads the SQL that the package carries: `sql/queries/<area>/<name>.sql`, one query a file."""
+"""Finds and reads the SQL that the package carries: `sql/queries/<area>/<name>.sql`, one query a
+file.
+"""
 
 from importlib.resources import files
 from pathlib import Path

@@ -22,10 +22,12 @@ log = structlog.get_logger(__name__)
 
 
 class Reader:
-    """Runs queries that may be answered a little late: on the replica where there is one and it keeps up, else on the primary.
+    """Runs queries that may be answered a little late: on the replica where there is one and it
+    keeps up, else on the primary.
 
-    How far the replica is behind is how long ago the primary was where the replica is now. The primary's places are
-    noted at every check, so an idle primary does not look like lag, and a replica that lost its primary does not look fresh.
+    How far the replica is behind is how long ago the primary was where the replica is now. The
+    primary's places are noted at every check, so an idle primary does not look like lag, and a
+    replica that lost its primary does not look fresh.
     """
 
     def __init__(
@@ -64,7 +66,10 @@ class Reader:
         await self.check()
 
     async def check(self) -> float:
-        """Measure how far the replica is behind, in seconds; infinite where it cannot be told. Decides who answers from now on."""
+        """Measure how far the replica is behind, in seconds; infinite where it cannot be told.
+
+        Decides who answers from now on.
+        """
         assert self._replica is not None, "there is nothing to check without a replica"
         try:
             lag_s, reason = await self._measure(self._replica)

@@ -1,7 +1,8 @@
 """What every session and transaction of ours runs under, direct and through a transaction pooler.
 
-A direct session takes it with its startup message, so its statements pay nothing for it. A transaction pooler gives each
-transaction another session, whose settings are somebody else's: there every transaction begins with it.
+A direct session takes it with its startup message, so its statements pay nothing for it. A
+transaction pooler gives each transaction another session, whose settings are somebody else's: there
+every transaction begins with it.
 """
 
 from collections.abc import Mapping
@@ -33,11 +34,15 @@ HOT_SETTINGS = {
 """For connections that run the same few statements all day."""
 
 ANSWER_GRACE_S = 2.0
-"""The client waits this much longer than the server works, so that the server says that it gave up: then that is certain."""
+"""The client waits this much longer than the server works, so that the server says that it gave up:
+then that is certain.
+"""
 
 
 class PoolerError(OperatorError):
-    """What needs a session cannot have one through a transaction pooler; the message says what to do."""
+    """What needs a session cannot have one through a transaction pooler; the message says what to
+    do.
+    """
 
 
 class Timeouts(NamedTuple):
@@ -65,7 +70,9 @@ class Timeouts(NamedTuple):
 SERVING = Timeouts(lock_s=2, statement_s=10, idle_in_transaction_s=10)
 """Of whatever somebody waits for."""
 JOB = Timeouts(lock_s=60, statement_s=86_400, idle_in_transaction_s=86_400)
-"""Of commands that read or change a whole database: a day, so that what hangs ends without anybody."""
+"""Of commands that read or change a whole database: a day, so that what hangs ends without
+anybody.
+"""
 MIGRATION = JOB._replace(idle_in_transaction_s=10)
 """Of what holds locks that others wait for."""
 
@@ -76,17 +83,19 @@ def session_settings(timeouts: Timeouts, more: Mapping[str, str]) -> dict[str, s
 
 
 class PooledConnection(Connection):
-    """A connection to a transaction pooler: whatever is sent travels in a transaction that begins with `settings`.
+    """A connection to a transaction pooler: whatever is sent travels in a transaction that begins
+    with `settings`.
 
-    A statement outside a transaction gets one of its own, which costs two round trips. Statements are not kept prepared;
-    `executemany`, `prepare` and `copy_…` are not used through poolers.
+    A statement outside a transaction gets one of its own, which costs two round trips. Statements
+    are not kept prepared; `executemany`, `prepare` and `copy_…` are not used through poolers.
     """
 
     __slots__ = ("_preamble",)
 
     def carry(self, settings: Mapping[str, str]) -> None:
         """Begin every transaction with these; to be called once, before anything is sent."""
-        # SET and not set_config(): that is a query, after which a transaction cannot take over a snapshot any more.
+        # SET and not set_config(): that is a query, after which a transaction cannot take over a
+        # snapshot any more.
         self._preamble = setting_statements("SET LOCAL", settings)
 
     async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109 - asyncpg's
@@ -123,7 +132,9 @@ class PooledConnection(Connection):
 
 
 def setting_statements(set_command: str, settings: Mapping[str, str]) -> str:
-    """Statements that make the settings hold, for the session (`SET`) or the transaction (`SET LOCAL`)."""
+    """Statements that make the settings hold, for the session (`SET`) or the transaction (`SET
+    LOCAL`).
+    """
     return "; ".join(f"{set_command} {name} = '{value}'" for name, value in settings.items())
 
 

@@ -1,4 +1,5 @@
-"""Database URLs as Prisma and libpq write them: each parameter means what it means there, or is refused by its name.
+"""Database URLs as Prisma and libpq write them: each parameter means what it means there, or is
+refused by its name.
 
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
@@ -35,7 +36,9 @@ NO_OTHER_VALUE: dict[str, tuple[frozenset[str], str]] = {
     "gssdelegation": (frozenset({"0"}), "is always 0: leave it out"),
     "client_encoding": (frozenset({"UTF8", "utf8", "UTF-8", "utf-8"}), "is always UTF8: leave it out"),
 }
-"""Parameters of libpq's with the values that this client can only have, and what to do about others."""
+"""Parameters of libpq's with the values that this client can only have, and what to do about
+others.
+"""
 REFUSED = {
     "service": "is not read: write what the service file says into the URL",
     "servicefile": "is not read: write what the service file says into the URL",
@@ -56,9 +59,13 @@ SESSION_ATTRS = ("any", "read-write", "read-only", "primary", "standby", "prefer
 CONNECT_TIMEOUT_S = 5.0
 """How long opening a connection to one host may take, where the URL does not say."""
 POOL_TIMEOUT_S = 5.0
-"""How long to wait for a pooled connection, where the URL does not say; the client waits meanwhile."""
+"""How long to wait for a pooled connection, where the URL does not say; the client waits
+meanwhile.
+"""
 TIMEOUT_MAX_S = 300
-"""The longest of both; Prisma's 0, "no limit", means this: a daemon that waits for ever cannot say that it does."""
+"""The longest of both; Prisma's 0, "no limit", means this: a daemon that waits for ever cannot say
+that it does.
+"""
 APPLICATION_NAME = "pedro_ledger"
 
 
@@ -115,7 +122,8 @@ class DatabaseUrl:
             "user": self.user,
             "password": self.password,
             "database": self.database,
-            # What a server must be is asked by whoever connects: asyncpg would ask outside a transaction of ours.
+            # What a server must be is asked by whoever connects: asyncpg would ask outside a
+            # transaction of ours.
             "target_session_attrs": "any",
             **({} if self.passfile is None else {"passfile": self.passfile}),
             **self.kerberos,
@@ -243,7 +251,9 @@ def _places(netloc: str, options: dict[str, str], name: str) -> tuple[tuple[str,
 
 
 def _hosts(text: str, name: str, socket_port: int = 5432) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Hosts and ports; `socket_port` is that of a socket folder, whose own text has no place for one."""
+    """Hosts and ports; `socket_port` is that of a socket folder, whose own text has no place for
+    one.
+    """
     hosts, ports = [], []
     for place in unquote(text).split(",") if text else ["localhost"]:
         if place.startswith("/"):

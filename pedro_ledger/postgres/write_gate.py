@@ -1,7 +1,8 @@
-"""Which calls may take a connection to write with: a share of the pool at a time, and one for each subject.
+"""Which calls may take a connection to write with: a share of the pool at a time, and one for each
+subject.
 
-Whoever writes may have to wait for a row that somebody else holds. Without bounds, those who wait for one row would take
-every connection, and nobody could even read.
+Whoever writes may have to wait for a row that somebody else holds. Without bounds, those who wait
+for one row would take every connection, and nobody could even read.
 """
 
 import asyncio
@@ -12,7 +13,9 @@ from pedro_ledger.ledger.errors import Busy, Unavailable
 
 
 class WriteGate:
-    """A bulkhead: `share` calls at once, one of each subject. Who is not let in within `wait_s` is refused."""
+    """A bulkhead: `share` calls at once, one of each subject. Who is not let in within `wait_s` is
+    refused.
+    """
 
     def __init__(self, share: int, *, wait_s: float) -> None:
         self._share = asyncio.Semaphore(share)
@@ -23,7 +26,8 @@ class WriteGate:
     async def entered(self, subject: str) -> AsyncIterator[None]:
         """Be let in, for the length of the block.
 
-        Raises `Busy` where another call about `subject` is in, `Unavailable` where too many others are.
+        Raises `Busy` where another call about `subject` is in, `Unavailable` where too many others
+        are.
         """
         turn = self._turns.setdefault(subject, _Turn())
         turn.callers += 1

@@ -1,4 +1,6 @@
-"""The checkpoints' file outside the database: one line each, appended and synced to the disk, never rewritten."""
+"""The checkpoints' file outside the database: one line each, appended and synced to the disk, never
+rewritten.
+"""
 
 import fcntl
 import os
@@ -22,7 +24,8 @@ class Place(NamedTuple):
 class LogFile:
     """The lines of a file of checkpoints, locked against other processes.
 
-    After a `place` it has only those that follow, where the file still has that line there; `follows` says whether it has.
+    After a `place` it has only those that follow, where the file still has that line there;
+    `follows` says whether it has.
     """
 
     def __init__(self, descriptor: int, file: Path, place: Place | None = None) -> None:

@@ -1,4 +1,6 @@
-"""Making checkpoints: all accounts of one snapshot under one signed root, in the file and in the database."""
+"""Making checkpoints: all accounts of one snapshot under one signed root, in the file and in the
+database.
+"""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -47,7 +49,8 @@ class Sealer:
     async def tick(self) -> None:
         """Seal if it is time, and count what became of it. Raises what `seal` raises.
 
-        On a thread of its own: whoever seals reads all accounts and hashes them, and requests must not wait for that.
+        On a thread of its own: whoever seals reads all accounts and hashes them, and requests must
+        not wait for that.
         """
         try:
             made = await off_loop(lambda: self.seal(unless_younger_s=self._every_s - EARLY_S))
@@ -62,10 +65,12 @@ class Sealer:
             log.info("checkpoint", number=made.number, accounts=made.accounts, root=made.root.hex())
 
     async def seal(self, *, unless_younger_s: float = 0) -> Checkpoint | None:
-        """Make a checkpoint; None where another session is at it or the latest is younger than that.
+        """Make a checkpoint; None where another session is at it or the latest is younger than
+        that.
 
-        Either way the file has every line that the database has. Raises `CheckpointError`; and will not sign a ledger that
-        left what was sealed before. What was checked once is remembered: only lines that came since are read again.
+        Either way the file has every line that the database has. Raises `CheckpointError`; and will
+        not sign a ledger that left what was sealed before. What was checked once is remembered:
+        only lines that came since are read again.
         """
         with ExitStack() as stack:
             async with sealing_turn(self._database) as turn:

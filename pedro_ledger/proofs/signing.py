@@ -29,7 +29,10 @@ class Signer:
 
 
 def make_key(file: Path) -> Signer:
-    """Make a key and keep it in `file`, for its owner alone. Raises `CheckpointError` where there is one already."""
+    """Make a key and keep it in `file`, for its owner alone.
+
+    Raises `CheckpointError` where there is one already.
+    """
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:

@@ -1,4 +1,7 @@
-"""API keys: of each its SHA-256, what it may do, and for how long. The key itself is never stored."""
+"""API keys: of each its SHA-256, what it may do, and for how long.
+
+The key itself is never stored.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -96,7 +99,8 @@ async def revoke_key(connection: Connection, key_id: str) -> KeyRow | None:
 async def rotate_key(
     connection: Connection, key_id: str, *, digest: bytes, old_ends_in: timedelta, expires_at: datetime | None
 ) -> KeyRow | None:
-    """A new key that may do what an old one may, which ends; both or neither. None where the old one is not valid.
+    """A new key that may do what an old one may, which ends; both or neither. None where the old
+    one is not valid.
 
     Without `expires_at` the new one is valid for as long as the old one would have been.
     """

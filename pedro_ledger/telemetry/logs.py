@@ -1,4 +1,6 @@
-"""Logging: one line an event, JSON for machines or text for people, the request id on each, never a secret."""
+"""Logging: one line an event, JSON for machines or text for people, the request id on each, never a
+secret.
+"""
 
 import logging
 import logging.config
@@ -72,7 +74,9 @@ def add_request_id(_: Any, __: str, event: Event) -> Event:
 
 
 def redact(_: Any, __: str, event: Event) -> Event:
-    """Hide the value of every field whose name says that it is a secret, and the password in every URL."""
+    """Hide the value of every field whose name says that it is a secret, and the password in every
+    URL.
+    """
     for name, value in event.items():
         if any(word in name.lower() for word in _SECRET):
             event[name] = "[redacted]"

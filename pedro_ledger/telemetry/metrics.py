@@ -1,4 +1,7 @@
-"""Every metric, declared in one place. Base units; no label ever carries a user, a key or anything else without bound."""
+"""Every metric, declared in one place.
+
+Base units; no label ever carries a user, a key or anything else without bound.
+"""
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +23,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Tally(Collector):
-    """A counter that is added to for every operation or request: a plain number a label set, read when somebody scrapes.
+    """A counter that is added to for every operation or request: a plain number a label set, read
+    when somebody scrapes.
 
-    The daemon has one thread, so a lock around each addition would cost more than the addition and protect nothing.
+    The daemon has one thread, so a lock around each addition would cost more than the addition and
+    protect nothing.
     """
 
     def __init__(
@@ -31,7 +36,9 @@ class Tally(Collector):
         self._family = (name, documentation)
         self._labels = labels
         self.counts: dict[tuple[object, ...], int] = dict.fromkeys(from_zero, 0)
-        """Those of `from_zero` are scraped before they happen: an alert sees the first one as an increase."""
+        """Those of `from_zero` are scraped before they happen: an alert sees the first one as an
+        increase.
+        """
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """The family as it stands."""
@@ -196,12 +203,16 @@ class Metrics:
         self._checkpoints.counts[outcome,] += 1
 
     def schema_looked_at(self, stopping: int, hindering: int) -> None:
-        """So many things of the app's schema stop everybody, and so many keep something from some users."""
+        """So many things of the app's schema stop everybody, and so many keep something from some
+        users.
+        """
         self._schema_obstacles.labels("stops").set(stopping)
         self._schema_obstacles.labels("hinders").set(hindering)
 
     def add_loop(self, loop: str, at_s: float, failing_s: Callable[[], float]) -> None:
-        """There is a background loop of this name, since `at_s` (Unix time); `failing_s` says for how long it has been failing."""
+        """There is a background loop of this name, since `at_s` (Unix time); `failing_s` says for
+        how long it has been failing.
+        """
         self._loop_failures.counts[loop,] = 0
         self._loop_last_success.labels(loop).set(at_s)
         self._loop_failing.labels(loop).set_function(failing_s)

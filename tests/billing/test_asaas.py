@@ -94,7 +94,9 @@ async def test_fifty_events_of_one_payment_at_once_grant_once(hooked: Api, plans
 async def test_what_is_left_of_a_refunded_period_is_taken_back(
     hooked: Api, plans: None, kind: str, used: int, topup: int, after: int
 ) -> None:
-    """What was used counts against the period's credits first; others stay, and the balance never falls below zero."""
+    """What was used counts against the period's credits first; others stay, and the balance never
+    falls below zero.
+    """
     user = await payer(hooked)
     await deliver(hooked, paid())
     if topup:

@@ -1,4 +1,6 @@
-"""Interruptions between a period's entry and the note of it, and daemons that work on the same periods."""
+"""Interruptions between a period's entry and the note of it, and daemons that work on the same
+periods.
+"""
 
 import asyncio
 from typing import Any
@@ -19,7 +21,9 @@ REFUNDED = asaas_payment("REFUNDED", event_id="evt_refunded", at="2026-11-09 10:
 
 @pytest.fixture
 def marks_lost(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many notes are still to be lost, in one number; each as if the daemon had died right after the entry."""
+    """How many notes are still to be lost, in one number; each as if the daemon had died right
+    after the entry.
+    """
     left = [0]
     mark = PlanPeriods.mark
 
@@ -66,7 +70,9 @@ async def test_a_turn_finishes_it_where_no_repeat_comes(
 async def test_a_refund_after_an_interrupted_grant_takes_it_back(
     hooked: Api, plans: None, marks_lost: list[int]
 ) -> None:
-    """The period does not say that the credits came, but that they were asked for: that is found out first."""
+    """The period does not say that the credits came, but that they were asked for: that is found
+    out first.
+    """
     user = await user_of(hooked)
     marks_lost[0] = 1
     await asaas(hooked, PAID)
@@ -88,7 +94,9 @@ async def test_an_interrupted_refund_takes_once(hooked: Api, plans: None, marks_
 
 
 async def test_an_effect_and_its_note_are_one(hooked: Api, connection: Connection) -> None:
-    """Where the effect fails, the event is not noted as applied either, and its repeat is applied."""
+    """Where the effect fails, the event is not noted as applied either, and its repeat is
+    applied.
+    """
     await connection.execute(
         """CREATE FUNCTION pg_temp_fail() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'out of space' USING ERRCODE = 'disk_full'; END $$;

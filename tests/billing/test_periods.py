@@ -1,4 +1,6 @@
-"""Which billing period an event is about, whether it is paid, and which of its news is the newest."""
+"""Which billing period an event is about, whether it is paid, and which of its news is the
+newest.
+"""
 
 import asyncio
 from itertools import permutations

@@ -1,4 +1,6 @@
-"""A user's plan is a row of `Plan`, whatever that row is called, and follows from the events whenever they commit."""
+"""A user's plan is a row of `Plan`, whatever that row is called, and follows from the events
+whenever they commit.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,6 @@
-"""A delivery or a period that cannot be applied: it is told, its neighbours go on, and it heals by itself."""
+"""A delivery or a period that cannot be applied: it is told, its neighbours go on, and it heals by
+itself.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

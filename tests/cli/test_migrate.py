@@ -1,4 +1,6 @@
-"""`migrate --check` and `--plan`: they tell what would be done, in words and by the exit status, and do nothing."""
+"""`migrate --check` and `--plan`: they tell what would be done, in words and by the exit status,
+and do nothing.
+"""
 
 from collections.abc import AsyncIterator
 

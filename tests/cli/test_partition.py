@@ -1,4 +1,6 @@
-"""The app's history as monthly partitions: turned under load, guarded, charged, refunded, listed and verified as before."""
+"""The app's history as monthly partitions: turned under load, guarded, charged, refunded, listed
+and verified as before.
+"""
 
 from datetime import datetime, timedelta
 from itertools import pairwise

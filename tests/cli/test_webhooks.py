@@ -16,7 +16,9 @@ from tests.support.webhooks import SETTINGS, clerk, clerk_item, clerk_user
 
 @pytest.fixture
 async def set_aside(database_url: str) -> AsyncIterator[Api]:
-    """A daemon; a delivery whose plan is not known, one whose user is not, one that cannot be read, one that is no JSON."""
+    """A daemon; a delivery whose plan is not known, one whose user is not, one that cannot be read,
+    one that is no JSON.
+    """
     async with Daemon(settings_for(database_url, **SETTINGS)).started() as running, Api.open(running) as api:
         await clerk(api, clerk_user("created", "user_1"))
         await clerk(api, clerk_item("user_1"), "msg_plan")

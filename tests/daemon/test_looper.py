@@ -1,4 +1,6 @@
-"""The loop of the background jobs, in virtual time: what ends a turn does not end it, and is told of once, then now and then."""
+"""The loop of the background jobs, in virtual time: what ends a turn does not end it, and is told
+of once, then now and then.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -125,7 +127,9 @@ async def test_no_exception_ends_it_and_pauses_double_while_it_fails() -> None:
     ],
 )
 def test_pauses_are_bounded_by_the_loops_pace_and_jittered(every_s: float, longest_s: float, is_vital: bool) -> None:
-    """A replica gets no traffic while a vital loop fails, so it must find out soon that the database is back."""
+    """A replica gets no traffic while a vital loop fails, so it must find out soon that the
+    database is back.
+    """
 
     async def fail_for_long() -> None:
         job = Job(ValueError())

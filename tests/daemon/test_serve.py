@@ -109,7 +109,10 @@ async def test_one_key_two_hundred_times_through_two_daemons_is_one_entry(databa
 
 
 async def test_nothing_is_lost_or_twice_when_the_daemon_is_killed_again_and_again(database_url: str) -> None:
-    """Ten kills under load. Acknowledged means there; a retry of what got no answer makes it exactly once."""
+    """Ten kills under load.
+
+    Acknowledged means there; a retry of what got no answer makes it exactly once.
+    """
     acknowledged: set[str] = set()
     asked: set[str] = set()
     daemon = await start(DATABASE_URL=database_url)
@@ -147,7 +150,9 @@ async def test_nothing_is_lost_or_twice_when_the_daemon_is_killed_again_and_agai
 
 
 async def test_sigterm_drains_and_ends_long_before_the_grace(database_url: str) -> None:
-    """It ends when it has answered, not when the time is over, which is longer than anybody here waits."""
+    """It ends when it has answered, not when the time is over, which is longer than anybody here
+    waits.
+    """
     assert PATIENCE_S < 600
     daemon = await start(DATABASE_URL=database_url, PEDRO_SHUTDOWN_GRACE_S="600")
     async with client() as session:

@@ -1,4 +1,6 @@
-"""What the documentation must name, read from the code: settings, metrics, commands, error codes, log events."""
+"""What the documentation must name, read from the code: settings, metrics, commands, error codes,
+log events.
+"""
 
 import ast
 import re
@@ -177,7 +179,10 @@ def loops() -> list[str]:
 
 
 def error_codes() -> dict[str, Code]:
-    """Every code that an answer can carry. Raises `LookupError` for an expression that `COMPUTED_CODES` does not know."""
+    """Every code that an answer can carry.
+
+    Raises `LookupError` for an expression that `COMPUTED_CODES` does not know.
+    """
     found: dict[str, tuple[set[int], set[str]]] = {}
 
     def note(code: str, status: Any, title: Any) -> None:
@@ -231,7 +236,10 @@ def error_codes() -> dict[str, Code]:
 
 
 def log_events() -> dict[str, LogEvent]:
-    """Every line that the daemon or a command logs, by its event. Raises `LookupError` where the event is no constant."""
+    """Every line that the daemon or a command logs, by its event.
+
+    Raises `LookupError` where the event is no constant.
+    """
     found: dict[str, tuple[set[str], set[str]]] = {}
     for place, tree in _modules():
         if "get_logger" not in ast.unparse(tree):
@@ -268,7 +276,9 @@ def _levels(function: ast.expr, aliases: dict[str, set[str]]) -> set[str]:
 
 
 def _aliases(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
-    """Names that stand for methods of the logger, as in `told = log.warning if bad else log.info`."""
+    """Names that stand for methods of the logger, as in `told = log.warning if bad else
+    log.info`.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             levels = {

@@ -66,7 +66,9 @@ class Page:
 
 
 def commands_of(text: str) -> list[Command]:
-    """The commands of a `console` block: each begins with `$ `, and goes on in lines that begin with `> ` or after a backslash."""
+    """The commands of a `console` block: each begins with `$ `, and goes on in lines that begin
+    with `> ` or after a backslash.
+    """
     found: list[tuple[list[str], list[str]]] = []
     for line in text.splitlines():
         if line.startswith("$ "):

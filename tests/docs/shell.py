@@ -1,4 +1,6 @@
-"""A shell that goes through a page as a reader would, from its first command to its last, and compares what it sees."""
+"""A shell that goes through a page as a reader would, from its first command to its last, and
+compares what it sees.
+"""
 
 import asyncio
 import re
@@ -31,7 +33,9 @@ def settled(text: str) -> str:
 
 
 def agrees(shown: str, seen: str) -> bool:
-    """Whether what was seen is what the page shows; `…` on the page stands for anything, over any number of lines."""
+    """Whether what was seen is what the page shows; `…` on the page stands for anything, over any
+    number of lines.
+    """
     pattern = ".*?".join(re.escape(part) for part in settled(shown).split("…"))
     return re.fullmatch(pattern, settled(seen), re.DOTALL) is not None
 

@@ -1,7 +1,9 @@
-"""Writes the tables of the documentation that can be made from the code: `python -m tests.docs.tables`.
+"""Writes the tables of the documentation that can be made from the code: `python -m
+tests.docs.tables`.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`. The last column of the log events is written by hand and kept.
-`tests/docs/test_reference.py` fails when a table is not what this would write.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. The last column of the log events
+is written by hand and kept. `tests/docs/test_reference.py` fails when a table is not what this
+would write.
 """
 
 import re
@@ -57,7 +59,10 @@ def metrics(_: str) -> str:
 
 def command_list(_: str) -> str:
     rows = [
-        [f"[`pedro-ledger {name}`](#{name.replace(' ', '-')})", (command.help or "").partition("\n")[0]]
+        [
+            f"[`pedro-ledger {name}`](#{name.replace(' ', '-')})",
+            " ".join((command.help or "").partition("\n\n")[0].split()),
+        ]
         for name, command in catalogue.commands().items()
     ]
     return _table(["command", "what"], rows)

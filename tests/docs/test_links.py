@@ -1,4 +1,6 @@
-"""What the documentation points at is there: pages, anchors, files, modules, settings, commands; and its form is kept."""
+"""What the documentation points at is there: pages, anchors, files, modules, settings, commands;
+and its form is kept.
+"""
 
 import re
 import tomllib
@@ -39,7 +41,9 @@ def test_each_link_leads_to_a_page_and_to_a_heading_of_it() -> None:
 
 
 def test_headings_have_one_anchor_wherever_they_are_rendered() -> None:
-    """GitHub numbers an anchor that is there twice, and MkDocs joins hyphens; so neither may happen."""
+    """GitHub numbers an anchor that is there twice, and MkDocs joins hyphens; so neither may
+    happen.
+    """
     for page in PAGES.values():
         if page.name != "CHANGELOG.md":
             assert len(set(page.anchors)) == len(page.anchors), page.name

@@ -1,8 +1,9 @@
 """Each page's commands are run in its order, by a shell, and print what the page shows.
 
-A page says in its first line what database it needs: `<!-- database: prisma -->` one as the app made it, `adopted` the same
-after `migrate`; without such a line it gets an empty, migrated one. Where its commands use `$URL`, a daemon serves it.
-`<!-- not run: why -->` stands before a block that cannot be run here.
+A page says in its first line what database it needs: `<!-- database: prisma -->` one as the app
+made it, `adopted` the same after `migrate`; without such a line it gets an empty, migrated one.
+Where its commands use `$URL`, a daemon serves it. `<!-- not run: why -->` stands before a block
+that cannot be run here.
 """
 
 import re

@@ -1,4 +1,6 @@
-"""The README brings a stranger from `make run` to a deduct: its commands are run against what `make run` starts."""
+"""The README brings a stranger from `make run` to a deduct: its commands are run against what `make
+run` starts.
+"""
 
 import re
 import signal

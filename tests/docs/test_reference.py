@@ -1,4 +1,6 @@
-"""Every setting, metric, command, error code and log event of the code is in the documentation, and nothing else is."""
+"""Every setting, metric, command, error code and log event of the code is in the documentation, and
+nothing else is.
+"""
 
 import re
 

@@ -1,4 +1,6 @@
-"""A store of a few lines that does as it is told, for the engine's own rules; what meets PostgreSQL is tested on PostgreSQL."""
+"""A store of a few lines that does as it is told, for the engine's own rules; what meets PostgreSQL
+is tested on PostgreSQL.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,7 +20,9 @@ AnyUnit = Unit[Any]
 
 
 class Store:
-    """Applies everything, unless `script` says otherwise for the next commit; keeps what it was given."""
+    """Applies everything, unless `script` says otherwise for the next commit; keeps what it was
+    given.
+    """
 
     def __init__(self) -> None:
         self.batches: list[list[AnyUnit]] = []

@@ -1,4 +1,6 @@
-"""A user of whom somebody has locked a row is deferred; in doubt or not, nobody else waits behind that user."""
+"""A user of whom somebody has locked a row is deferred; in doubt or not, nobody else waits behind
+that user.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +18,9 @@ from tests.system.simulation import virtual_time
 
 
 class LockingStore(Store):
-    """Users in `locked` are answered as a locked balance is, those in `locked_accounts` as a locked account is."""
+    """Users in `locked` are answered as a locked balance is, those in `locked_accounts` as a locked
+    account is.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""The engine's own rules: order, batching, what becomes of units that were not applied, bounds, deadlines, shutdown."""
+"""The engine's own rules: order, batching, what becomes of units that were not applied, bounds,
+deadlines, shutdown.
+"""
 
 import asyncio
 from collections.abc import Sequence

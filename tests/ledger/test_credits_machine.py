@@ -1,4 +1,6 @@
-"""Lots and holds against a model that keeps one row a credit, under a clock that jumps (properties P1, P3, P5, P6, P8, P9)."""
+"""Lots and holds against a model that keeps one row a credit, under a clock that jumps (properties
+P1, P3, P5, P6, P8, P9).
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -175,7 +177,9 @@ class Credits(RuleBasedStateMachine):
         self.now = START
         self.count = 0
         self.unsettled: int | None = None
-        """The seq after which the model must book what the last operation gave back to lots that had ended."""
+        """The seq after which the model must book what the last operation gave back to lots that
+        had ended.
+        """
 
     def ask(self, kind: type, **fields: Any) -> Entry | Refused | Moved:
         """Let the rules decide one operation in a unit of its own."""
@@ -404,7 +408,8 @@ class Credits(RuleBasedStateMachine):
         if self.unsettled is not None:
             model.advance(self.now, self.unsettled)
             self.unsettled = None
-        # The model is brought to now by the next operation; what is shown now is compared with a copy of it.
+        # The model is brought to now by the next operation; what is shown now is compared with a
+        # copy of it.
         copy = Model(
             {seq: LotTerms(**vars(terms)) for seq, terms in model.lots.items()},
             [Credit(**vars(credit)) for credit in model.credits],

@@ -1,4 +1,6 @@
-"""The embedded server: made once, shared, kept, stopped with the last who uses it, whoever is killed."""
+"""The embedded server: made once, shared, kept, stopped with the last who uses it, whoever is
+killed.
+"""
 
 import asyncio
 import signal

@@ -1,4 +1,6 @@
-"""What becomes of the embedded server when something kills it, its keeper, or the machine under it."""
+"""What becomes of the embedded server when something kills it, its keeper, or the machine under
+it.
+"""
 
 import asyncio
 import os
@@ -184,7 +186,9 @@ def test_a_process_that_got_the_number_of_a_dead_server_is_not_taken_for_it(fold
 
 
 def test_a_server_that_cannot_start_says_why_at_once(folder: Path) -> None:
-    """What it says it knows from the server's end: who waits until the time is over knows nothing of that."""
+    """What it says it knows from the server's end: who waits until the time is over knows nothing
+    of that.
+    """
     with pytest.raises(EmbeddedError, match=r'ended while starting: .*invalid value for parameter "max_connections"'):
         EmbeddedPostgres(folder, settings={"max_connections": "many"}).start()
 
@@ -209,7 +213,9 @@ def test_programs_that_the_servers_user_cannot_reach_are_copied_and_again_after_
 
 
 def test_it_runs_for_an_ordinary_user(folder: Path, server: EmbeddedPostgres) -> None:
-    """These modules alone, with the system's Python: the test's environment may be closed to that user."""
+    """These modules alone, with the system's Python: the test's environment may be closed to that
+    user.
+    """
     python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     if os.geteuid() != 0 or python is None:
         pytest.skip("every test runs as an ordinary user here, or the system has no Python")

@@ -1,4 +1,6 @@
-"""Every row of the table from SQLSTATE to what follows, with the error as a real server reports it."""
+"""Every row of the table from SQLSTATE to what follows, with the error as a real server reports
+it.
+"""
 
 import inspect
 from collections.abc import AsyncIterator

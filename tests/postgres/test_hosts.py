@@ -1,4 +1,6 @@
-"""Which of several hosts is connected to: a real primary and its standby, silent ones and dead ones."""
+"""Which of several hosts is connected to: a real primary and its standby, silent ones and dead
+ones.
+"""
 
 import asyncio
 import socket
@@ -111,7 +113,9 @@ async def test_hosts_that_do_not_answer_are_passed_over(primary: TestServer, nob
 
 
 async def test_a_silent_host_is_waited_for_by_itself(primary: TestServer) -> None:
-    """The time-out is one for each host, as libpq has it: the second is reached although the first took all of it."""
+    """The time-out is one for each host, as libpq has it: the second is reached although the first
+    took all of it.
+    """
     with temporary_folder() as folder, socket.socket(socket.AF_UNIX) as mute:
         mute.bind(str(folder / ".s.PGSQL.5432"))
         mute.listen()

@@ -1,4 +1,6 @@
-"""The SQL that the package carries: every query says its purpose, is used, and is understood by the server."""
+"""The SQL that the package carries: every query says its purpose, is used, and is understood by the
+server.
+"""
 
 import ast
 import subprocess
@@ -17,7 +19,9 @@ SEVERAL_STATEMENTS = {"make_record", "prepare_session", "wait_for_writers"}  # r
 
 
 def names_used() -> dict[str, tuple[set[str], set[str]]]:
-    """For each area, the names that the code subscripts `_SQL` with, and every text in the module that opens the area."""
+    """For each area, the names that the code subscripts `_SQL` with, and every text in the module
+    that opens the area.
+    """
     used = {}
     for file in Path(pedro_ledger.__file__).parent.rglob("*.py"):
         nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))

@@ -1,4 +1,6 @@
-"""Reports, statements and usage from a real streaming replica, while it keeps up; else from the primary."""
+"""Reports, statements and usage from a real streaming replica, while it keeps up; else from the
+primary.
+"""
 
 import asyncio
 import re
@@ -84,7 +86,9 @@ async def lag(api: Api, holds: Callable[[float], bool]) -> None:
 
 
 async def lengths(api: Api, user: str) -> tuple[int, ...]:
-    """How many lines the statement and the usage of a user have, and how many uses the report tells."""
+    """How many lines the statement and the usage of a user have, and how many uses the report
+    tells.
+    """
     lists = [len((await api.get(f"/v1/users/{user}/{path}")).json["items"]) for path in PATHS]
     operations = (await api.get("/v1/reports/top-operations")).json["items"]
     return *lists, sum(row["uses"] for row in operations)

@@ -1,4 +1,6 @@
-"""What sessions and transactions of ours run under: every connection that is made, direct and through a pooler."""
+"""What sessions and transactions of ours run under: every connection that is made, direct and
+through a pooler.
+"""
 
 import ast
 import sys

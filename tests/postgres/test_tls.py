@@ -1,4 +1,6 @@
-"""TLS as the URL says it, to a real server that takes nothing else: a pooler with certificates of the tests' own."""
+"""TLS as the URL says it, to a real server that takes nothing else: a pooler with certificates of
+the tests' own.
+"""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,6 @@
-"""Databases sort texts as they please; what is sealed, proven and verified must not depend on it."""
+"""Databases sort texts as they please; what is sealed, proven and verified must not depend on
+it.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -19,7 +19,9 @@ DAY = timedelta(days=1)
 
 
 class Authority:
-    """Signs certificates; all files lie in `folder`, readable by everybody, as the server's user is another one."""
+    """Signs certificates; all files lie in `folder`, readable by everybody, as the server's user is
+    another one.
+    """
 
     def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         self._folder = folder

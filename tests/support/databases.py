@@ -22,7 +22,9 @@ _numbers = count(1)
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that the unprivileged user of the server can reach; pytest's own is closed to it when tests run as root."""
+    """A folder that the unprivileged user of the server can reach; pytest's own is closed to it
+    when tests run as root.
+    """
     folder = Path(tempfile.mkdtemp(prefix="pedro-test-"))
     folder.chmod(0o711)
     try:
@@ -58,7 +60,9 @@ class TestServer:
             await connection.close()
 
     async def make_templates(self) -> None:
-        """`ledger_template` is migrated; `prisma_template` is a database as the app's Prisma makes it."""
+        """`ledger_template` is migrated; `prisma_template` is a database as the app's Prisma makes
+        it.
+        """
         await self.execute("CREATE DATABASE ledger_template", "CREATE DATABASE prisma_template")
         await migrate(Database(parse_database_url(self.url("ledger_template"))))
         await self.execute(app_ddl(), database="prisma_template")

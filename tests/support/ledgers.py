@@ -1,4 +1,6 @@
-"""Ledgers with times and kinds of a test's own choosing, written as the daemon writes them but for the hashes."""
+"""Ledgers with times and kinds of a test's own choosing, written as the daemon writes them but for
+the hashes.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -36,7 +38,9 @@ async def make_user(connection: Connection, user_id: str, credits: int = 0, crea
 
 
 async def append(connection: Connection, user_id: str, lines: Sequence[Line]) -> None:
-    """Write `lines` after what the user's ledger has, in the caller's transaction or one of its own."""
+    """Write `lines` after what the user's ledger has, in the caller's transaction or one of its
+    own.
+    """
     async with connection.transaction():
         await connection.execute("SELECT set_config('pedro_ledger.writer', 'on', true)")
         tag, balance_id = account_tag(user_id), f"balance_{user_id}"

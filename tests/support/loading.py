@@ -11,7 +11,9 @@ from tests.support.patience import PATIENCE_S
 
 
 class Load:
-    """What was acknowledged: entry ids with the moment after their answer, and every status that was not 201."""
+    """What was acknowledged: entry ids with the moment after their answer, and every status that
+    was not 201.
+    """
 
     def __init__(self) -> None:
         self.acknowledged: list[tuple[datetime, str]] = []

@@ -1,10 +1,16 @@
-"""How tests wait: for what happens, for as long as it takes. Time proves nothing on a machine that others use too."""
+"""How tests wait: for what happens, for as long as it takes.
+
+Time proves nothing on a machine that others use too.
+"""
 
 import asyncio
 from collections.abc import Callable
 
 PATIENCE_S = 120
-"""Far longer than anything takes that happens at all. It ends a test that hangs, and says nothing about speed."""
+"""Far longer than anything takes that happens at all.
+
+It ends a test that hangs, and says nothing about speed.
+"""
 LOOK_AGAIN_S = 0.01
 
 

@@ -30,7 +30,8 @@ max_client_conn = 200
 
 @asynccontextmanager
 async def pooler(direct_url: str, *, servers: int, more: str = "") -> AsyncIterator[str]:
-    """The URL of the same database through a pooler that shares `servers` connections among all clients.
+    """The URL of the same database through a pooler that shares `servers` connections among all
+    clients.
 
     `more` are further lines of its configuration.
     """

@@ -1,4 +1,6 @@
-"""Checks a proof as another program would, from the description in docs/formats/proof.md alone: nothing here is the project's own code."""
+"""Checks a proof as another program would, from the description in docs/formats/proof.md alone:
+nothing here is the project's own code.
+"""
 
 import json
 from hashlib import sha256
@@ -17,7 +19,9 @@ def joined(*fields: object) -> bytes:
 
 
 def root_that_is_signed(document: bytes, public_key: bytes) -> bytes:
-    """The signed root that the proof's entry leads to; raises where it leads to another one, or nobody signed that."""
+    """The signed root that the proof's entry leads to; raises where it leads to another one, or
+    nobody signed that.
+    """
     proof = json.loads(document)
     entry, account, checkpoint = proof["entry"], proof["account"], proof["checkpoint"]
     said = [entry[name] for name in FORM]
@@ -40,7 +44,9 @@ def root_that_is_signed(document: bytes, public_key: bytes) -> bytes:
 
 
 def climb(node: bytes, index: int, size: int, path: list[str]) -> bytes:
-    """The recursive definition of RFC 6962's audit path, the last hash of the path being the one at the top."""
+    """The recursive definition of RFC 6962's audit path, the last hash of the path being the one at
+    the top.
+    """
     if size == 1:
         assert not path
         return node

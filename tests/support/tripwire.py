@@ -1,4 +1,6 @@
-"""Makes the n-th call to the database fail, whoever makes it: each query of each connection, and each attempt to connect."""
+"""Makes the n-th call to the database fail, whoever makes it: each query of each connection, and
+each attempt to connect.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -108,7 +110,9 @@ class _Watched:
 
 
 class Interrupted:
-    """Awaits something, and raises `error` in it where it waits for the `at`-th time, as if what it waits for had failed."""
+    """Awaits something, and raises `error` in it where it waits for the `at`-th time, as if what it
+    waits for had failed.
+    """
 
     def __init__(self, awaitable: Awaitable[T], at: int, error: BaseException) -> None:
         self._awaitable = awaitable

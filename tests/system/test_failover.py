@@ -1,4 +1,6 @@
-"""A failover between two real servers: the daemon finds the primary by itself, without a restart."""
+"""A failover between two real servers: the daemon finds the primary by itself, without a
+restart.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 

@@ -1,4 +1,6 @@
-"""Every background loop of a real daemon outlives a real SQL error: counted, logged, told by /readyz, healed without a restart."""
+"""Every background loop of a real daemon outlives a real SQL error: counted, logged, told by
+/readyz, healed without a restart.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -76,7 +78,10 @@ MISTAKES = (
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Of a daemon that has every loop, and tells at once of those that fail. The replica is none, and only checked."""
+    """Of a daemon that has every loop, and tells at once of those that fail.
+
+    The replica is none, and only checked.
+    """
     monkeypatch.setattr(readiness, "FAILING_TOLD_S", 1e-9)
     monkeypatch.setattr("pedro_ledger.daemon.loops.NOTE_USE_EVERY_S", 0.05)
     make_key(tmp_path / "key.pem")
@@ -179,7 +184,9 @@ async def test_every_loop_of_the_daemon_has_its_trouble_here(database_url: str, 
 async def test_a_loop_outlives_a_mistake_of_ours(
     loop: str, of: type, part: str, place: str, database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """These read nothing, or take every SQL error for an answer; so what fails is a part of the daemon."""
+    """These read nothing, or take every SQL error for an answer; so what fails is a part of the
+    daemon.
+    """
     monkeypatch.setattr("pedro_ledger.store.schema.obstacles.WATCH_EVERY_S", 0.0)
     with monkeypatch.context() as broken, capture_logs() as logs:
         async with daemon(database_url, settings) as (_, loops):

@@ -1,4 +1,6 @@
-"""The n-th call to the database fails, for every n, in every way: each time every promise holds, and the caller's retry gets through."""
+"""The n-th call to the database fails, for every n, in every way: each time every promise holds,
+and the caller's retry gets through.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -113,7 +115,9 @@ async def test_every_call_of_the_requests(failing: Failing, database_url: str) -
 
 @pytest.mark.parametrize("failing", Failing, ids=lambda failing: failing.name.lower())
 async def test_every_call_of_a_start(failing: Failing, server: TestServer) -> None:
-    """Migrations and adoption of a database that the app made: a start that fails is started again."""
+    """Migrations and adoption of a database that the app made: a start that fails is started
+    again.
+    """
     number = 0
     with Tripwire().laid() as wire:
         while True:

@@ -1,4 +1,6 @@
-"""The alerts fire when they should, on metrics that the daemon really has, scraped by a real Prometheus."""
+"""The alerts fire when they should, on metrics that the daemon really has, scraped by a real
+Prometheus.
+"""
 
 import asyncio
 import re
@@ -63,7 +65,9 @@ async def test_the_metrics_are_in_good_form(api: Api) -> None:
 
 
 async def is_ready(address: str, process: asyncio.subprocess.Process) -> None:
-    """Until it says so: it answers 503 to everything while it reads its storage, and nothing before."""
+    """Until it says so: it answers 503 to everything while it reads its storage, and nothing
+    before.
+    """
     async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
         while True:
             assert process.returncode is None, "prometheus ended"

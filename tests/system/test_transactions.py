@@ -1,4 +1,6 @@
-"""Whatever writes does so in a transaction of ours: in UTC, durable, with time-outs; also where the database is set otherwise."""
+"""Whatever writes does so in a transaction of ours: in UTC, durable, with time-outs; also where the
+database is set otherwise.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +40,9 @@ A_USER_OF_THE_APP = """INSERT INTO "User" ("id", "clerkId", "createdAt", "update
 async def hostile_url(
     request: pytest.FixtureRequest, server: TestServer, database_url: str
 ) -> AsyncIterator[tuple[str, str]]:
-    """The URL to serve with, and the direct one, of a database that is set to what would break our promises."""
+    """The URL to serve with, and the direct one, of a database that is set to what would break our
+    promises.
+    """
     name = name_of(database_url)
     # A default of the server's would be in the session's time zone: each time is to be given.
     drops = [f'ALTER TABLE "{table}" ALTER "{column}" DROP DEFAULT' for table in TIMES for column in TIMES[table]]

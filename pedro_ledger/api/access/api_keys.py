@@ -24,7 +24,8 @@ class KeyRing:
 
     A lookup by digest leaks nothing of the key to a timing attack.
 
-    `fixed` keys hold for ever, the others for `fresh_for_s` after they were read: later, one of them may have been revoked.
+    `fixed` keys hold for ever, the others for `fresh_for_s` after they were read: later, one of
+    them may have been revoked.
     """
 
     def __init__(self, fixed: Mapping[bytes, Caller], *, clock: Callable[[], float] = monotonic) -> None:
@@ -50,7 +51,9 @@ class KeyRing:
         return self._clock()
 
     def replace(self, callers: Mapping[bytes, Caller], *, read_at: float | None = None) -> None:
-        """Take these keys beside the fixed ones, and no others any more; they held at `read_at`, by the ring's clock, or now."""
+        """Take these keys beside the fixed ones, and no others any more; they held at `read_at`, by
+        the ring's clock, or now.
+        """
         self._callers = {**callers, **self._fixed}
         self._read_at = self._clock() if read_at is None else read_at
 
@@ -69,7 +72,11 @@ class KeyRing:
         self._used_at_s = {**uses, **self._used_at_s}
 
     def authenticate(self, request: web.BaseRequest) -> Caller:
-        """The caller of a request. Raises the problem 401 `unauthorized`, and `Unavailable` for a key that may have been revoked."""
+        """The caller of a request.
+
+        Raises the problem 401 `unauthorized`, and `Unavailable` for a key that may have been
+        revoked.
+        """
         if key := bearer(request):
             digest = self.digest(key)
             caller = self._callers.get(digest)

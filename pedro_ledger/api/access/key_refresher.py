@@ -39,7 +39,9 @@ class KeyRefresher:
             self._ring.replace(callers, read_at=read_at)
 
     async def freshen(self) -> None:
-        """Refresh now, or wait with those who are waiting for it: the loop may be pausing since the database was away."""
+        """Refresh now, or wait with those who are waiting for it: the loop may be pausing since the
+        database was away.
+        """
         if self._freshening is None or self._freshening.done():
             self._freshening = asyncio.create_task(self._try_refresh())
         await asyncio.wait({self._freshening}, timeout=FRESHEN_WITHIN_S)
@@ -51,7 +53,10 @@ class KeyRefresher:
             return
 
     async def note_use(self) -> None:
-        """Write when each key was last used. Raises `Unavailable`; these uses are then written the next time."""
+        """Write when each key was last used.
+
+        Raises `Unavailable`; these uses are then written the next time.
+        """
         used = self._ring.take_uses()
         if used:
             try:

@@ -15,7 +15,7 @@ from pedro_ledger.store.journal.open_items import AccountRow, OpenItemsReader
 
 
 async def list_open(request: Request, open_items: OpenItemsReader) -> Response[answers.Grants]:
-    """Grants that end or have a priority, in the order in which they burn, and the rest of the balance."""
+    """Grants that end or have a priority, in burn order, and the rest of the balance."""
     query(request, NoQuery)
     ref = user_ref(request)
     row = await open_items.account(ref)

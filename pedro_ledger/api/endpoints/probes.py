@@ -34,7 +34,7 @@ async def livez(request: Request) -> Response[answers.Health]:
 
 
 async def readyz(request: Request, readiness: Readiness) -> Response[answers.Readiness]:
-    """Whether to send traffic here, else what is missing; and what an operator must look at all the same."""
+    """Whether to send traffic here, else what is missing; and what an operator must look at."""
     missing = await readiness.missing()
     found: answers.Readiness = {"status": "ready"}
     if missing:

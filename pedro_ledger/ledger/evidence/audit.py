@@ -1,4 +1,6 @@
-"""Checking a ledger: each user's entries against the rules that made them and against the account that they lead to."""
+"""Checking a ledger: each user's entries against the rules that made them and against the account
+that they lead to.
+"""
 
 from hashlib import sha256
 from typing import NamedTuple
@@ -11,7 +13,9 @@ from pedro_ledger.ledger.open_items import Open
 
 
 class Finding(NamedTuple):
-    """The first thing that is wrong with a user's ledger; `seq` is None where it is no entry's fault."""
+    """The first thing that is wrong with a user's ledger; `seq` is None where it is no entry's
+    fault.
+    """
 
     user_id: str
     seq: int | None
@@ -32,7 +36,10 @@ class AccountSnapshot(NamedTuple):
 
 
 class UserAudit:
-    """Follows one user's entries in order of seq. Only the first problem counts: what follows a break proves nothing."""
+    """Follows one user's entries in order of seq.
+
+    Only the first problem counts: what follows a break proves nothing.
+    """
 
     __slots__ = ("held", "posted", "previous", "problem", "recomputation", "seq", "tag", "user_id")
 
@@ -98,7 +105,9 @@ class UserAudit:
 
 
 class FastUserAudit:
-    """Follows one user's entries as `UserAudit` does, quickly: it tells whether all is well, not what is wrong."""
+    """Follows one user's entries as `UserAudit` does, quickly: it tells whether all is well, not
+    what is wrong.
+    """
 
     __slots__ = ("held", "ok", "posted", "previous", "seq", "tag", "user_id")
 
@@ -110,7 +119,9 @@ class FastUserAudit:
         self.ok = True
 
     def follow(self, seq: int, credits: int, balance_after: int, held_after: int, hash_: bytes, form: str) -> None:
-        """Take in the next entry; `form` is its canonical form with \\x01 in place of NUL. Texts that have \\x01 never look well."""
+        """Take in the next entry; `form` is its canonical form with \\x01 in place of NUL. Texts
+        that have \\x01 never look well.
+        """
         fields = form.split("\x01")
         if (
             fields[0] != VERSION  # what is not plain is recomputed: effects, and grants that end or have a priority

@@ -1,12 +1,15 @@
-"""Checkpoints: signed statements of where every account stood at one moment, each carrying the hash of the one before.
+"""Checkpoints: signed statements of where every account stood at one moment, each carrying the hash
+of the one before.
 
-A checkpoint's root is that of the Merkle tree (see `merkle`) whose leaves are the accounts in order of the UTF-8 bytes of
-their user ids. A leaf is the UTF-8 text of these fields with one NUL between two of them: `pedro-leaf1`, user_id, seq of
-the last entry, its hash in lower-case hexadecimal (64 zeros before the first entry), credits posted, credits held.
+A checkpoint's root is that of the Merkle tree (see `merkle`) whose leaves are the accounts in order
+of the UTF-8 bytes of their user ids. A leaf is the UTF-8 text of these fields with one NUL between
+two of them: `pedro-leaf1`, user_id, seq of the last entry, its hash in lower-case hexadecimal (64
+zeros before the first entry), credits posted, credits held.
 
-Signed (Ed25519) is the UTF-8 text of `pedro-checkpoint-1`, number, at, accounts, entries, root, previous, publicKey, in the
-same manner; the values are those of the fields of the line, which is a JSON object without spaces.
-`previous` is the SHA-256 of the line before, without its line feed; 64 zeros in the first line.
+Signed (Ed25519) is the UTF-8 text of `pedro-checkpoint-1`, number, at, accounts, entries, root,
+previous, publicKey, in the same manner; the values are those of the fields of the line, which is a
+JSON object without spaces. `previous` is the SHA-256 of the line before, without its line feed; 64
+zeros in the first line.
 """
 
 import json
@@ -24,7 +27,9 @@ NONE_BEFORE = bytes(32)
 _FIELDS = ("format", "number", "at", "accounts", "entries", "root", "previous", "publicKey", "signature")
 
 SignatureCheck = Callable[[bytes, bytes, bytes], bool]
-"""Whether, of a public key, a signature and a message, the second is the first's signature of the third."""
+"""Whether, of a public key, a signature and a message, the second is the first's signature of the
+third.
+"""
 
 
 class Leaf(NamedTuple):
@@ -126,10 +131,11 @@ def read_lines(
     *,
     after: Checkpoint | None = None,
 ) -> list[Checkpoint]:
-    """The checkpoints of a file: every line signed by one key, and chained to the line before. Raises `EvidenceError`.
+    """The checkpoints of a file: every line signed by one key, and chained to the line before.
+    Raises `EvidenceError`.
 
-    Without `public_key` it is the first line's. `after` is a checkpoint that was read before, and `lines` those that
-    follow it; without it they are the whole file.
+    Without `public_key` it is the first line's. `after` is a checkpoint that was read before, and
+    `lines` those that follow it; without it they are the whole file.
     """
     found: list[Checkpoint] = []
     previous = NONE_BEFORE if after is None else line_hash(after.line)

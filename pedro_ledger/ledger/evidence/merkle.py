@@ -1,8 +1,10 @@
-"""Merkle trees as in RFC 6962: one root for many leaves, and paths that lead from a leaf to the root.
+"""Merkle trees as in RFC 6962: one root for many leaves, and paths that lead from a leaf to the
+root.
 
-A leaf's hash is SHA-256(00 || leaf), a node's SHA-256(01 || left || right), so that neither can be taken for the other. A tree
-of n > 1 leaves has on its left as many as the largest power of two below n. The root of nothing is SHA-256 of nothing.
-Whole pages of 2^k leaves are therefore subtrees, and the tree over the pages' roots has the same root as the tree over all leaves.
+A leaf's hash is SHA-256(00 || leaf), a node's SHA-256(01 || left || right), so that neither can be
+taken for the other. A tree of n > 1 leaves has on its left as many as the largest power of two
+below n. The root of nothing is SHA-256 of nothing. Whole pages of 2^k leaves are therefore
+subtrees, and the tree over the pages' roots has the same root as the tree over all leaves.
 """
 
 from collections.abc import Sequence
@@ -22,7 +24,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class RootBuilder:
-    """The root over hashes that come one after the other, of leaves or of pages; keeps one hash for each level."""
+    """The root over hashes that come one after the other, of leaves or of pages; keeps one hash for
+    each level.
+    """
 
     __slots__ = ("_pending", "count")
 
@@ -72,7 +76,9 @@ def path_of(hashes: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def follow_path(each: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:
-    """The root that `each`, number `index` of `count`, leads to; None where the path does not fit a tree of that size."""
+    """The root that `each`, number `index` of `count`, leads to; None where the path does not fit a
+    tree of that size.
+    """
     if not 0 <= index < count:
         return None
     steps = iter(path)

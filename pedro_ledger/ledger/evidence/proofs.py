@@ -1,12 +1,14 @@
-"""Proofs: everything that it takes to check one entry against a signed checkpoint, without the ledger.
+"""Proofs: everything that it takes to check one entry against a signed checkpoint, without the
+ledger.
 
-The entry's hash follows from `previousHash` and what the entry says (see `chain`). `after` holds the SHA-256 of the canonical
-form of each entry that came later, up to the account's head in the checkpoint: they lead from the entry's hash to that head
-and tell nothing of what those entries say. The head makes the account's leaf, `path` leads from the leaf, number `index`
-from 0 of `accounts`, to the checkpoint's root (see `merkle`), and the root is signed (see `checkpoints`).
+The entry's hash follows from `previousHash` and what the entry says (see `chain`). `after` holds
+the SHA-256 of the canonical form of each entry that came later, up to the account's head in the
+checkpoint: they lead from the entry's hash to that head and tell nothing of what those entries say.
+The head makes the account's leaf, `path` leads from the leaf, number `index` from 0 of `accounts`,
+to the checkpoint's root (see `merkle`), and the root is signed (see `checkpoints`).
 
-The proof of an entry that has effects has the format `pedro-proof-2`, and `effects` among the entry's fields: the text as it is
-hashed. Every other proof is `pedro-proof-1`.
+The proof of an entry that has effects has the format `pedro-proof-2`, and `effects` among the
+entry's fields: the text as it is hashed. Every other proof is `pedro-proof-1`.
 """
 
 from collections.abc import Sequence
@@ -86,7 +88,10 @@ def chain_on(previous: bytes, form_digest: bytes) -> bytes:
 
 
 def parse_proof(document: bytes | str) -> Proof:
-    """A proof as it was handed out. Raises `EvidenceError`; whether it proves anything, `check` tells."""
+    """A proof as it was handed out.
+
+    Raises `EvidenceError`; whether it proves anything, `check` tells.
+    """
     fields = require_fields(read_object(document), _FIELDS, "the proof")
     if fields["format"] not in {FORMAT, FORMAT_WITH_EFFECTS}:
         raise EvidenceError(f"the proof's format is not {FORMAT} or {FORMAT_WITH_EFFECTS}")
@@ -130,7 +135,9 @@ def parse_proof(document: bytes | str) -> Proof:
 
 
 def check(proof: Proof, is_signed: SignatureCheck, public_key: bytes | None = None) -> None:
-    """Raises `EvidenceError` unless the entry leads to the root, and the root is signed; by `public_key` where it is given."""
+    """Raises `EvidenceError` unless the entry leads to the root, and the root is signed; by
+    `public_key` where it is given.
+    """
     checkpoint = proof.checkpoint
     if public_key is not None and checkpoint.public_key != public_key:
         raise EvidenceError("another key signed the checkpoint")

@@ -1,7 +1,9 @@
-"""Recomputing what entries did to lots and holds, by the same rules that made them, to compare with what they say.
+"""Recomputing what entries did to lots and holds, by the same rules that made them, to compare with
+what they say.
 
-Burn order, pins, what went back, expiries and rollovers all follow from the entries before. Only two things do not: when a
-lease lapsed and what a heartbeat said was used; of these it is checked that they are possible.
+Burn order, pins, what went back, expiries and rollovers all follow from the entries before. Only
+two things do not: when a lease lapsed and what a heartbeat said was used; of these it is checked
+that they are possible.
 """
 
 from collections.abc import Mapping
@@ -168,7 +170,9 @@ class Recomputation:
         return operation
 
     def _refunded(self, entry: Entry) -> Original | None:
-        """The entry that a refund names; one that drew from no lot was not kept, and is as it must have been."""
+        """The entry that a refund names; one that drew from no lot was not kept, and is as it must
+        have been.
+        """
         if entry.related_seq is None:
             return None
         plain = Original(entry.related_seq, "?", "deduct", entry.operation_type, entry.credits, 0)

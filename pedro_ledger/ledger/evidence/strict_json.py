@@ -1,4 +1,6 @@
-"""Reading JSON that is evidence: every field is there once, is of its type, and no other field is."""
+"""Reading JSON that is evidence: every field is there once, is of its type, and no other field
+is.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,7 +15,10 @@ class EvidenceError(ValueError):
 
 
 def read_object(text: bytes | str) -> dict[str, Any]:
-    """The JSON object that is the whole of `text`. Numbers are integers, no name comes twice. Raises `EvidenceError`."""
+    """The JSON object that is the whole of `text`.
+
+    Numbers are integers, no name comes twice. Raises `EvidenceError`.
+    """
     try:
         if isinstance(text, bytes):
             text = text.decode()

@@ -26,7 +26,9 @@ class AdminSettingsStore(AppTable):
         return found if isinstance(found, dict) else {}
 
     async def merge_costs(self, costs: Mapping[str, int | None]) -> Row:
-        """Set these costs, in credits, and leave the others; None removes one. Concurrent merges do not undo each other."""
+        """Set these costs, in credits, and leave the others; None removes one. Concurrent merges do
+        not undo each other.
+        """
         row = await self._write("AdminSettings", "merge_costs", text(costs))
         assert row is not None, "an upsert returns its row"
         return row

@@ -1,4 +1,6 @@
-"""What the stores of the app's own tables have in common: rows go out as JSON objects, with the columns' own names."""
+"""What the stores of the app's own tables have in common: rows go out as JSON objects, with the
+columns' own names.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -29,7 +31,10 @@ class AppTable:
         return None if found is None else orjson.loads(found)
 
     async def _write(self, subject: str, query: str, *arguments: Any) -> Row | None:
-        """The row that a statement writes about `subject`, if any. Raises `Conflict` where a unique value is taken, and `Busy`."""
+        """The row that a statement writes about `subject`, if any.
+
+        Raises `Conflict` where a unique value is taken, and `Busy`.
+        """
         try:
             async with self._database.writing(subject) as connection:
                 found = await connection.fetchval(self._sql[query], *arguments)

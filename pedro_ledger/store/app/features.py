@@ -1,4 +1,6 @@
-"""The app's `Feature` rows; each belongs to a workspace, and every query is filtered by it where the caller is bound to one."""
+"""The app's `Feature` rows; each belongs to a workspace, and every query is filtered by it where
+the caller is bound to one.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime

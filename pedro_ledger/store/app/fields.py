@@ -1,4 +1,6 @@
-"""What may stand in the columns of the app's tables: types, limits and defaults are those of its schema."""
+"""What may stand in the columns of the app's tables: types, limits and defaults are those of its
+schema.
+"""
 
 from typing import Annotated, Any
 

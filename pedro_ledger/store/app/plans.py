@@ -16,7 +16,9 @@ class PlanStore(AppTable):
         super().__init__(database)
 
     async def list_page(self, active: bool | None, after: tuple[int, str] | None, limit: int) -> list[Row]:
-        """Plans by `sortOrder`; `after` is the sortOrder and id of the last one of the page before."""
+        """Plans by `sortOrder`; `after` is the sortOrder and id of the last one of the page
+        before.
+        """
         sort_order, plan_id = after or (None, None)
         return await self._many("list_plans", active, sort_order, plan_id, limit)
 

@@ -1,4 +1,7 @@
-"""What the app's database says that decisions need: operation types, feature costs, plans. Read again every few seconds."""
+"""What the app's database says that decisions need: operation types, feature costs, plans.
+
+Read again every few seconds.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +30,9 @@ class PriceRefresher:
         self.operation_types: frozenset[str] = frozenset()
         self.prices = PriceBook()
         self.plans_seen: str | None = None
-        """Everything that matters of the plans, as read last: whoever acts on a change of them compares."""
+        """Everything that matters of the plans, as read last: whoever acts on a change of them
+        compares.
+        """
 
     async def refresh_soon(self) -> None:
         """Refresh now; where the database cannot be asked, the next turn does."""

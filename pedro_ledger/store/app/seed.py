@@ -50,7 +50,10 @@ async def seed_lock(database: Database) -> AsyncIterator[None]:
 
 
 async def plan_steps(database: Database, plans: Sequence[Row], costs: Mapping[str, int]) -> Steps:
-    """What it takes to bring the database to `plans` and `costs`. Columns and prices that they do not name stay."""
+    """What it takes to bring the database to `plans` and `costs`.
+
+    Columns and prices that they do not name stay.
+    """
     there: list[Row] = []
     place: tuple[int, str] | None = None
     while rows := await PlanStore(database).list_page(None, place, 200):
@@ -62,7 +65,10 @@ async def plan_steps(database: Database, plans: Sequence[Row], costs: Mapping[st
 
 
 async def take_steps(database: Database, steps: Steps) -> None:
-    """Do what `plan_steps` found. Raises `Conflict` where a plan's Clerk or Asaas id is another's."""
+    """Do what `plan_steps` found.
+
+    Raises `Conflict` where a plan's Clerk or Asaas id is another's.
+    """
     store = PlanStore(database)
     for step in steps.plans:
         if step.plan_id is None:

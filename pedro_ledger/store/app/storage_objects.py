@@ -1,4 +1,7 @@
-"""The app's `StorageObject` rows: files of users. Every query is filtered by their owner, and deleting only marks them."""
+"""The app's `StorageObject` rows: files of users.
+
+Every query is filtered by their owner, and deleting only marks them.
+"""
 
 from datetime import datetime
 
@@ -23,7 +26,9 @@ class StorageStore(AppTable):
         )
 
     async def list_page(self, user_id: str, before: tuple[datetime, str] | None, limit: int) -> list[Row]:
-        """A user's files that are not deleted, newest first; `before` is the last one of the page before."""
+        """A user's files that are not deleted, newest first; `before` is the last one of the page
+        before.
+        """
         at, object_id = before or (None, None)
         return await self._many("list_objects", user_id, at, object_id, limit)
 
@@ -36,7 +41,9 @@ class StorageStore(AppTable):
         return await self._write(user_id, "delete_object", object_id, user_id)
 
     async def purgeable(self, days: int, after: tuple[datetime, str] | None, limit: int) -> list[Row]:
-        """Files of all users that were deleted more than `days` days ago, in the order of their deletion."""
+        """Files of all users that were deleted more than `days` days ago, in the order of their
+        deletion.
+        """
         at, object_id = after or (None, None)
         return await self._many("list_purgeable", days, at, object_id, limit)
 

@@ -1,4 +1,6 @@
-"""The app's `SubscriptionEvent` rows: what happened to subscriptions, as the payment side told it."""
+"""The app's `SubscriptionEvent` rows: what happened to subscriptions, as the payment side told
+it.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +19,9 @@ class SubscriptionEventStore(AppTable):
         super().__init__(database)
 
     async def list_page(self, clerk_id: str | None, before: tuple[datetime, str] | None, limit: int) -> list[Row]:
-        """Events of a Clerk id, or of all, newest first; `before` is the last one of the page before."""
+        """Events of a Clerk id, or of all, newest first; `before` is the last one of the page
+        before.
+        """
         at, event_id = before or (None, None)
         return await self._many("list_events", clerk_id, at, event_id, limit)
 
@@ -31,7 +35,8 @@ class SubscriptionEventStore(AppTable):
         occurred_at: datetime | None,
         metadata: Any,
     ) -> Row:
-        """Append an event; the user is found by the Clerk id, and need not exist yet. Times in UTC without zone; now, unless told.
+        """Append an event; the user is found by the Clerk id, and need not exist yet. Times in UTC
+        without zone; now, unless told.
 
         Raises `Conflict` where the plan's key names two plans.
         """

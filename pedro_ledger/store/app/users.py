@@ -37,7 +37,9 @@ class UserRow(NamedTuple):
 
 
 class UserStore:
-    """Reads and writes `User`; a new user's balance and signup grant come in the same transaction."""
+    """Reads and writes `User`; a new user's balance and signup grant come in the same
+    transaction.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -58,7 +60,10 @@ class UserStore:
             raise taken(error) from error
 
     async def change(self, user_id: str, *, email: Any, name: Any, is_active: Any) -> bool:
-        """Change what is not `UNSET`. False where there is no such user. Raises `Conflict` where the email is taken, and `Busy`."""
+        """Change what is not `UNSET`.
+
+        False where there is no such user. Raises `Conflict` where the email is taken, and `Busy`.
+        """
         arguments: list[Any] = []
         for value in (email, name, is_active):
             arguments += [value is not UNSET, None if value is UNSET else value]
@@ -84,7 +89,9 @@ class UserStore:
     async def list_page(
         self, *, is_active: bool | None, email: str | None, before: tuple[datetime, str] | None, limit: int
     ) -> list[UserRow]:
-        """A page of users, newest first; `before` is the last user of the page before. Times without zone, UTC."""
+        """A page of users, newest first; `before` is the last user of the page before. Times
+        without zone, UTC.
+        """
         return await self._list(None, is_active, email, before, limit)
 
     async def _list(
@@ -117,9 +124,11 @@ class UserStore:
 async def make_or_update(
     connection: Connection, clerk_id: str, email: str | None, name: str | None, *, signup_credits: int, actor: str
 ) -> tuple[str, bool]:
-    """Make the user of a Clerk id with balance and signup grant, or change what is not `UNSET`. Inside a transaction.
+    """Make the user of a Clerk id with balance and signup grant, or change what is not `UNSET`.
+    Inside a transaction.
 
-    Returns the user's id, and whether it was made. Raises `UniqueViolationError` where the email is taken.
+    Returns the user's id, and whether it was made. Raises `UniqueViolationError` where the email is
+    taken.
     """
     user_id = new_id()
     found = await connection.fetchval(

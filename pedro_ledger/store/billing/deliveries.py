@@ -1,4 +1,6 @@
-"""Deliveries that could not be applied, for those who look after them: listed, counted, tried again."""
+"""Deliveries that could not be applied, for those who look after them: listed, counted, tried
+again.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +32,8 @@ class DeliveryDesk:
         self._database = database
 
     async def list_page(self, state: State | None, before: tuple[datetime, str] | None, limit: int) -> list[Row]:
-        """Deliveries that wait, or were rejected, or (None) both, newest first. Raises `Unavailable`.
+        """Deliveries that wait, or were rejected, or (None) both, newest first. Raises
+        `Unavailable`.
 
         `before` is the time (UTC, without zone) and id of the last one of the page before.
         """
@@ -54,7 +57,8 @@ class DeliveryDesk:
     async def retry(self, ids: Sequence[str] | None) -> list[str]:
         """Make deliveries due now, rejected ones too; None: all that wait, and all periods.
 
-        Returns the ids of those that are due; one without a payload cannot be tried again. Raises `Unavailable`.
+        Returns the ids of those that are due; one without a payload cannot be tried again. Raises
+        `Unavailable`.
         """
         async with self._database.acquire() as connection, connection.transaction():
             rows = await connection.fetch(_SQL["retry_deliveries"], ids)

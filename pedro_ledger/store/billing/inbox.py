@@ -1,4 +1,6 @@
-"""The inbox of webhooks: a delivery is noted in the transaction of its effect, so that each event takes effect once."""
+"""The inbox of webhooks: a delivery is noted in the transaction of its effect, so that each event
+takes effect once.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -32,9 +34,13 @@ AMOUNT_UNKNOWN = Obstacle(
 )
 UNREADABLE = Obstacle("unreadable", "It is genuine, and not what the provider's documentation describes.")
 _VALUE_REFUSED = frozenset({"22", "23"})
-"""Classes of errors that lie in the event's own values: it would fail again, however often it is tried."""
+"""Classes of errors that lie in the event's own values: it would fail again, however often it is
+tried.
+"""
 _MAY_PASS = frozenset({"23502", "23503", "23505"})
-"""Of these classes: a column that the app requires, a user who is gone, a value that another row has at this moment."""
+"""Of these classes: a column that the app requires, a user who is gone, a value that another row
+has at this moment.
+"""
 log = structlog.get_logger(__name__)
 
 
@@ -43,7 +49,10 @@ class State(StrEnum):
 
     APPLIED = "applied"
     WAITING = "waiting"
-    """Something is in the way: its user or plan is not known, the ledger or the database refuses. It is tried again."""
+    """Something is in the way: its user or plan is not known, the ledger or the database refuses.
+
+    It is tried again.
+    """
     STALE = "stale"
     """A later event of the same user was there before it."""
     IGNORED = "ignored"
@@ -85,14 +94,17 @@ class PendingDelivery(NamedTuple):
 
 
 class WebhookStore:
-    """Takes deliveries, each in one transaction with what it does to `User`, `SubscriptionEvent` and the billing periods."""
+    """Takes deliveries, each in one transaction with what it does to `User`, `SubscriptionEvent`
+    and the billing periods.
+    """
 
     def __init__(self, database: Database, *, signup_credits: int) -> None:
         self._database = database
         self._signup_credits = signup_credits
 
     async def take(self, delivery: Delivery) -> DeliveryResult:
-        """Apply a delivery, unless it was taken before; one that fails is set aside with the reason.
+        """Apply a delivery, unless it was taken before; one that fails is set aside with the
+        reason.
 
         Raises `Unavailable` where not even that can be noted.
         """
@@ -169,7 +181,10 @@ class WebhookStore:
         return DeliveryResult(State.of(row["state"]), row["user_id"], is_repeat=True, obstacle=_obstacle(row))
 
     async def finish(self, delivery: Delivery, taken: DeliveryResult, obstacle: Obstacle | None) -> DeliveryResult:
-        """Note whether the credits of a delivery's periods have moved, or what is in the way. Raises `Unavailable`."""
+        """Note whether the credits of a delivery's periods have moved, or what is in the way.
+
+        Raises `Unavailable`.
+        """
         key = (delivery.provider, delivery.event_id)
         state = State.APPLIED if obstacle is None else State.WAITING
         async with self._database.acquire() as connection:
@@ -181,12 +196,17 @@ class WebhookStore:
         return taken._replace(state=State.of(row["state"]), obstacle=_obstacle(row), owed=())
 
     async def claim(self, limit: int, about: str | None = None) -> list[PendingDelivery]:
-        """Deliveries that wait and are due, or that name `about`; each is put off in case it must wait on. Raises `Unavailable`."""
+        """Deliveries that wait and are due, or that name `about`; each is put off in case it must
+        wait on. Raises `Unavailable`.
+        """
         async with self._database.acquire() as connection:
             return [PendingDelivery(*row) for row in await connection.fetch(_SQL["claim_deliveries"], limit, about)]
 
     async def purge(self, kept_days: int) -> int:
-        """Forget what is too old to be delivered again, a page at a time. Returns how many. Raises `Unavailable`."""
+        """Forget what is too old to be delivered again, a page at a time.
+
+        Returns how many. Raises `Unavailable`.
+        """
         purged = 0
         while True:
             async with self._database.acquire() as connection:
@@ -230,7 +250,8 @@ class WebhookStore:
 
 
 async def put_user(connection: Connection, seen: UserUpserted, *, signup_credits: int, actor: str) -> tuple[str, bool]:
-    """Make or update a user as Clerk has it. Inside a transaction. Returns the id, and whether the user was made.
+    """Make or update a user as Clerk has it. Inside a transaction. Returns the id, and whether the
+    user was made.
 
     Clerk gives an address to one user at a time: whoever else has it here had it before.
     """
@@ -301,7 +322,9 @@ async def _bill(
 async def _subscribed(
     connection: Connection, user_id: str | None, delivery: Delivery, billing: Billing
 ) -> tuple[Plan | Obstacle, str, tuple[str, ...]]:
-    """The plan and the status of a subscription, and what the plan is called: what the event tells, else what was told before."""
+    """The plan and the status of a subscription, and what the plan is called: what the event tells,
+    else what was told before.
+    """
     is_asaas = delivery.provider == ASAAS
     known: Any = None
     known_id = None
@@ -362,7 +385,10 @@ async def _note_period(
     plan: Plan | Obstacle,
     keys: Sequence[str],
 ) -> Period | None:
-    """Note the news of a billing period, with the id of its plan where that is known. Returns it if credits are owed."""
+    """Note the news of a billing period, with the id of its plan where that is known.
+
+    Returns it if credits are owed.
+    """
     if event.plan and event.plan != billing.plan:  # one of several items, each with a plan of its own
         known_id = await known_plan(connection, user_id, delivery.provider, event.subscription)
         plan = await find_plan(connection, delivery.provider, event.plan, (), delivery.occurred_at, known_id=known_id)

@@ -1,4 +1,6 @@
-"""Billing periods: what was paid, contested or refunded, and which entries the ledger has for it."""
+"""Billing periods: what was paid, contested or refunded, and which entries the ledger has for
+it.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -46,7 +48,8 @@ async def note_news(
     at: datetime,
     no: int,
 ) -> Period | None:
-    """Note what happened to a period. Inside the transaction of the delivery that tells it, which holds its subject's lock.
+    """Note what happened to a period. Inside the transaction of the delivery that tells it, which
+    holds its subject's lock.
 
     Returns the period if credits are owed for it.
     """
@@ -67,7 +70,9 @@ async def is_paid(connection: Connection, user_id: str, provider: str, news: Per
 
 
 async def _known(connection: Connection, user_id: str, provider: str, news: PeriodEvent) -> Any:
-    """The row of the same period, where the provider tells its times; else it is known by its name alone."""
+    """The row of the same period, where the provider tells its times; else it is known by its name
+    alone.
+    """
     if news.starts_at is None:
         return None
     return await connection.fetchrow(
@@ -76,13 +81,19 @@ async def _known(connection: Connection, user_id: str, provider: str, news: Peri
 
 
 class PlanPeriods:
-    """What is owed, and how far it got. Every call concerns one period, in a transaction of its own."""
+    """What is owed, and how far it got.
+
+    Every call concerns one period, in a transaction of its own.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def claim(self, limit: int) -> list[Period]:
-        """Periods that are due, each put off in case its credits do not come now either. Raises `Unavailable`."""
+        """Periods that are due, each put off in case its credits do not come now either.
+
+        Raises `Unavailable`.
+        """
         async with self._database.acquire() as connection:
             return [Period(*row) for row in await connection.fetch(_SQL["claim_periods"], limit)]
 
@@ -92,7 +103,9 @@ class PlanPeriods:
             await connection.execute(_SQL["hasten_periods"])
 
     async def prepare(self, period: Period) -> Step | Obstacle | None:
-        """Fix what is to be asked of the ledger next; None where nothing is owed. Raises `Unavailable`."""
+        """Fix what is to be asked of the ledger next; None where nothing is owed. Raises
+        `Unavailable`.
+        """
         async with self._database.writing(period.user_id) as connection, connection.transaction():
             known = await connection.fetchrow(_SQL["lock_period"], *period)
             if known is None:
@@ -115,7 +128,10 @@ class PlanPeriods:
         return Step(row["step"], known["key"], amount, row["plan_id"], None)
 
     async def mark(self, period: Period, step: Step, seq: int | None, credits: int) -> bool:
-        """Note that the ledger has a step's entry. Returns whether more is owed. Raises `Unavailable`."""
+        """Note that the ledger has a step's entry.
+
+        Returns whether more is owed. Raises `Unavailable`.
+        """
         async with self._database.acquire() as connection:
             is_owed = bool(await connection.fetchval(_SQL["mark_done"], *period, step.no, seq, credits))
             if not is_owed:
@@ -123,7 +139,9 @@ class PlanPeriods:
             return is_owed
 
     async def note_trouble(self, period: Period, step: Step, trouble: Obstacle, *, is_refused: bool) -> None:
-        """Note why a step's entry was not made; `is_refused`: by the ledger's rules, so that it certainly was not. Raises `Unavailable`."""
+        """Note why a step's entry was not made; `is_refused`: by the ledger's rules, so that it
+        certainly was not. Raises `Unavailable`.
+        """
         async with self._database.acquire() as connection:
             await connection.execute(_SQL["note_trouble"], *period, step.no, *trouble, is_refused)
 

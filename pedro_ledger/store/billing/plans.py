@@ -1,4 +1,7 @@
-"""Which plan is meant: of an event, of a subscription, of the events of before. A plan is known by its id; other keys name it."""
+"""Which plan is meant: of an event, of a subscription, of the events of before.
+
+A plan is known by its id; other keys name it.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +17,9 @@ _SQL = SqlFiles("billing")
 PLAN_NOT_FOUND = "plan_not_found"
 PLAN_AMBIGUOUS = "plan_ambiguous"
 PAGE_EVENTS = 100
-"""Recorded in one transaction, which locks the accounts of their users: deducts of these wait for it."""
+"""Recorded in one transaction, which locks the accounts of their users: deducts of these wait for
+it.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +37,9 @@ class Plan(NamedTuple):
     id: str
     credits: int
     key: str
-    """What shows it in `SubscriptionEvent.planKey`: its name where that names no other plan, else its id."""
+    """What shows it in `SubscriptionEvent.planKey`: its name where that names no other plan, else
+    its id.
+    """
 
 
 class Recorded(NamedTuple):
@@ -51,7 +58,8 @@ async def find_plan(
     *,
     known_id: str | None,
 ) -> Plan | Obstacle:
-    """The plan that goes by the best of the keys that were `told` at `at`, else of those `told_before`.
+    """The plan that goes by the best of the keys that were `told` at `at`, else of those
+    `told_before`.
 
     `known_id` is the plan that the subscription was on: it goes on where a name names two plans and
     this is one of them, or names none (any more).
@@ -79,13 +87,18 @@ async def known_plan(connection: Connection, user_id: str, provider: str, subscr
 async def settle_event(
     connection: Connection, clerk_id: str, event_id: str, plan_id: str | None, reason: str | None = None
 ) -> None:
-    """The plan of an event that was recorded without is known now, or why it is not has changed. Inside a transaction."""
+    """The plan of an event that was recorded without is known now, or why it is not has changed.
+
+    Inside a transaction.
+    """
     if await connection.fetchval(_SQL["settle_event_plan"], clerk_id, event_id, plan_id, reason):
         await connection.execute(_SQL["derive_plans"], [clerk_id])
 
 
 class EventPlans:
-    """Settles which plans recorded events mean, some at a time; safe beside other replicas that do the same."""
+    """Settles which plans recorded events mean, some at a time; safe beside other replicas that do
+    the same.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -93,8 +106,8 @@ class EventPlans:
     async def record_some(self) -> Recorded | None:
         """Settle the plans of the next events of before, in one transaction.
 
-        None where nothing is left, or another replica is at it; it goes on where it was interrupted.
-        Raises `Unavailable`.
+        None where nothing is left, or another replica is at it; it goes on where it was
+        interrupted. Raises `Unavailable`.
         """
         async with self._database.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(_SQL["record_plans"], PAGE_EVENTS)
@@ -104,9 +117,11 @@ class EventPlans:
         return Recorded(row["events"], row["ambiguous"])
 
     async def resolve(self) -> bool:
-        """Plans have changed: settle anew what named none, or two, each event in a transaction of its own.
+        """Plans have changed: settle anew what named none, or two, each event in a transaction of
+        its own.
 
-        Returns whether all were; one that fails (its user is locked) stops no other. Raises `Unavailable`.
+        Returns whether all were; one that fails (its user is locked) stops no other. Raises
+        `Unavailable`.
         """
         is_whole, after = True, ("", "")
         while True:

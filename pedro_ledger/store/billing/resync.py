@@ -36,7 +36,10 @@ class UserResync:
         self._is_dry = is_dry
 
     async def put(self, seen: UserUpserted, changed_at: datetime | None) -> Outcome:
-        """Make or change a user, each in a transaction. Raises `Conflict` when it crosses with another change, and `Unavailable`."""
+        """Make or change a user, each in a transaction.
+
+        Raises `Conflict` when it crosses with another change, and `Unavailable`.
+        """
         async with self._database.acquire() as connection, connection.transaction():
             await lock_subject(connection, "clerk", seen.clerk_id)
             kept = await connection.fetchrow(_SQL["read_user"], seen.clerk_id)
@@ -52,7 +55,10 @@ class UserResync:
             return Outcome.MADE if kept is None else Outcome.CHANGED
 
     async def missing(self, clerk_ids: Iterable[str]) -> list[str]:
-        """Clerk ids of active users that the export does not have. Nothing is done to them. Raises `Unavailable`."""
+        """Clerk ids of active users that the export does not have.
+
+        Nothing is done to them. Raises `Unavailable`.
+        """
         async with self._database.acquire() as connection:
             return [row["clerkId"] for row in await connection.fetch(_SQL["list_missing"], list(clerk_ids))]
 

@@ -1,4 +1,6 @@
-"""Taking over users whom the app made: an account each, and a first entry that carries what the balance was."""
+"""Taking over users whom the app made: an account each, and a first entry that carries what the
+balance was.
+"""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from time import time_ns
@@ -32,7 +34,9 @@ class Balance(NamedTuple):
 
 
 class Adopted(NamedTuple):
-    """How many users were adopted, with how many credits, and how many of them had been overdrawn by how much."""
+    """How many users were adopted, with how many credits, and how many of them had been overdrawn
+    by how much.
+    """
 
     users: int = 0
     credits: int = 0
@@ -50,7 +54,9 @@ class Adopter:
         self._database = database
 
     async def adopt(self, user_ids: Sequence[str]) -> int:
-        """Adopt those of `user_ids` that are users of the app; a user without a balance gets an empty one. Returns how many are users."""
+        """Adopt those of `user_ids` that are users of the app; a user without a balance gets an
+        empty one. Returns how many are users.
+        """
         with unavailable():
             connection = await self._database.connect()
             try:
@@ -63,7 +69,9 @@ class Adopter:
                 await connection.close(timeout=1)
 
     async def adopt_all(self) -> AsyncIterator[Adopted]:
-        """Adopt every balance of the database, a page a transaction; yields what each page brought."""
+        """Adopt every balance of the database, a page a transaction; yields what each page
+        brought.
+        """
         after = ""
         connection = await self._database.connect(timeouts=MIGRATION)
         try:
@@ -87,7 +95,10 @@ class Adopter:
 
 
 def opening_of(balance: Balance) -> Opening:
-    """The first operation of an adopted user. The app could overdraw a balance; the ledger cannot, so it starts at zero and says so."""
+    """The first operation of an adopted user.
+
+    The app could overdraw a balance; the ledger cannot, so it starts at zero and says so.
+    """
     if balance.credits >= 0:
         return Opening(OPENING_KEY, ACTOR, balance.credits)
     details = orjson.dumps({"balanceBefore": balance.credits, "forgiven": -balance.credits}).decode()
@@ -99,7 +110,9 @@ async def open_accounts(
     user_ids: Sequence[str],
     first: Callable[[Balance], Operation | None] = opening_of,
 ) -> list[Balance]:
-    """Open accounts for the balances of `user_ids` that have none, with `first` as their first operation. Inside a transaction."""
+    """Open accounts for the balances of `user_ids` that have none, with `first` as their first
+    operation. Inside a transaction.
+    """
     rows = await connection.fetch(_SQL["lock_balances"], user_ids)
     balances = {row["user_id"]: Balance(*row) for row in rows}
     if not balances:

@@ -1,4 +1,6 @@
-"""Reading a whole ledger to check it: a share of the users at a time, all shares in one snapshot."""
+"""Reading a whole ledger to check it: a share of the users at a time, all shares in one
+snapshot.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +24,9 @@ INVENTED_USAGE = "the app's UsageHistory has a row that no entry stands behind"
 
 
 class Share(NamedTuple):
-    """Users after `after` up to and with `upto` in the database's own order, as of a snapshot; None: no such bound."""
+    """Users after `after` up to and with `upto` in the database's own order, as of a snapshot;
+    None: no such bound.
+    """
 
     after: str | None
     upto: str | None
@@ -100,7 +104,10 @@ def _snapshot_of(row: asyncpg.Record) -> AccountSnapshot:
 async def _glance(
     connection: Connection, share: Share, snapshots: dict[str, AccountSnapshot]
 ) -> tuple[int, dict[str, AccountSnapshot | None]]:
-    """How many entries there are, and the users that need a closer look. Takes from `snapshots` whom it meets."""
+    """How many entries there are, and the users that need a closer look.
+
+    Takes from `snapshots` whom it meets.
+    """
     suspects: dict[str, AccountSnapshot | None] = {}
     cursor = await connection.cursor(_SQL["list_forms"], share.after, share.upto)
     entries = 0

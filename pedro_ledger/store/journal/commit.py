@@ -1,4 +1,6 @@
-"""Writing units: one statement, one round trip, one transaction a batch; and finding out what became of a batch."""
+"""Writing units: one statement, one round trip, one transaction a batch; and finding out what
+became of a batch.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -26,14 +28,17 @@ _FIND = _SQL["find_answers"]
 _FIND_LOCKED = _SQL["find_locked"]
 
 LOCK_TIMEOUT_S = 0.25
-"""A commit waits for a lock so long at most: longer than another replica's commit takes, and shorter than `deadlock_timeout`, so
-that in a circle of waits it is the daemon who gives way, and tries again."""
+"""A commit waits for a lock so long at most: longer than another replica's commit takes, and
+shorter than `deadlock_timeout`, so that in a circle of waits it is the daemon who gives way, and
+tries again."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AnyUnit = Unit[Any]
 
 
 class BatchWriter:
-    """Commits batches over connections of its own, one for each lane, opened when needed and dropped when they fail."""
+    """Commits batches over connections of its own, one for each lane, opened when needed and
+    dropped when they fail.
+    """
 
     def __init__(self, database: Database, *, commit_timeout_s: float) -> None:
         self._database = database
@@ -76,8 +81,9 @@ class BatchWriter:
     async def settle(self, units: Sequence[AnyUnit]) -> list[Outcome | None]:
         """Find out what became of a batch, on a fresh connection and under its accounts' row locks.
 
-        A locked account is left open: whatever of the batch is still under way in the server has locked it. What
-        arrives later finds the accounts at another revision, or is what the caller's own retry replays.
+        A locked account is left open: whatever of the batch is still under way in the server has
+        locked it. What arrives later finds the accounts at another revision, or is what the
+        caller's own retry replays.
         """
         try:
             connection = await self._database.connect()
@@ -115,7 +121,10 @@ class BatchWriter:
     async def _failure_of(
         self, error: BaseException, channel: "_Channel", units: Sequence[AnyUnit]
     ) -> NotCommitted | OutcomeUnknown:
-        """What a failed commit says. Its connection is kept where it is certain to stand outside a transaction."""
+        """What a failed commit says.
+
+        Its connection is kept where it is certain to stand outside a transaction.
+        """
         failure = commit_failure(error)
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             # No primary any more: what is opened next looks for the one that is.
@@ -150,7 +159,10 @@ class BatchWriter:
 
 
 class _Channel:
-    """A connection with the commit prepared. Through a transaction pooler nothing stays prepared, so it sends the text."""
+    """A connection with the commit prepared.
+
+    Through a transaction pooler nothing stays prepared, so it sends the text.
+    """
 
     def __init__(self, connection: Connection, statement: Any) -> None:
         self.connection = connection
@@ -191,10 +203,12 @@ class _Channel:
 
 
 def batch_arguments(units: Sequence[AnyUnit]) -> list[Any]:
-    """The parameters of `commit_batch.sql`: columns of the units, of their entries, of their refusals, and the moment.
+    """The parameters of `commit_batch.sql`: columns of the units, of their entries, of their
+    refusals, and the moment.
 
-    Columns travel as texts: asyncpg would ask each element of an array whether it is an array itself, which costs a
-    twelfth of a deduct. Raises `NotCommitted` for a text that holds the character between two of them.
+    Columns travel as texts: asyncpg would ask each element of an array whether it is an array
+    itself, which costs a twelfth of a deduct. Raises `NotCommitted` for a text that holds the
+    character between two of them.
     """
     assert all(unit.at_ms == units[0].at_ms for unit in units), "a batch is decided at one moment"
     entries: list[tuple[Any, ...]] = []
@@ -281,7 +295,9 @@ def _refusal_row(no: int, refused: Refused) -> tuple[Any, ...]:
 
 
 def outcomes_of(units: Sequence[AnyUnit], rejected: Sequence[asyncpg.Record]) -> list[Outcome]:
-    """An outcome per unit from the rows that `commit_batch.sql` returned: units without a row were applied."""
+    """An outcome per unit from the rows that `commit_batch.sql` returned: units without a row were
+    applied.
+    """
     outcomes: list[Outcome] = [APPLIED] * len(units)
     for row in rejected:
         if row["unit_no"] is None:
@@ -305,7 +321,9 @@ def outcomes_of(units: Sequence[AnyUnit], rejected: Sequence[asyncpg.Record]) ->
 def settled_outcomes(
     units: Sequence[AnyUnit], accounts: Mapping[str, Account], found: Sequence[asyncpg.Record]
 ) -> list[Outcome | None]:
-    """An outcome per unit from what the database holds now; None for a unit whose account is not among `accounts`."""
+    """An outcome per unit from what the database holds now; None for a unit whose account is not
+    among `accounts`.
+    """
     answers_by_user: dict[str, dict[str, Stored]] = {unit.user_id: {} for unit in units}
     for row in found:
         _note(answers_by_user[row["user_id"]], row["entry"], row["refusal"])

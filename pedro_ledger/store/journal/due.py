@@ -28,7 +28,9 @@ class DueReader:
 
     @asynccontextmanager
     async def page(self, accounts_max: int) -> AsyncIterator[DueAccounts | None]:
-        """At most so many that are due, while the context lasts; None where another replica is at them. Raises `Unavailable`."""
+        """At most so many that are due, while the context lasts; None where another replica is at
+        them. Raises `Unavailable`.
+        """
         async with self._database.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('idle_in_transaction_session_timeout', $1, true)", IDLE_MAX)
             if not await try_lock(connection, Lock.DUE):

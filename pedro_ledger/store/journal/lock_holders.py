@@ -1,4 +1,6 @@
-"""Who holds the rows that commits do not get: looked up now and then, apart from the commits, and logged."""
+"""Who holds the rows that commits do not get: looked up now and then, apart from the commits, and
+logged.
+"""
 
 import asyncio
 import re
@@ -38,7 +40,10 @@ class LockHolderLog:
             self._task = asyncio.get_running_loop().create_task(self.tell(sorted(user_ids)), name="lock_holders")
 
     async def tell(self, user_ids: list[str]) -> None:
-        """Look up who holds the rows, and log it. A row that was let go of meanwhile has no holder any more."""
+        """Look up who holds the rows, and log it.
+
+        A row that was let go of meanwhile has no holder any more.
+        """
         holders: list[dict[str, object]] = []
         try:
             connection = await self._database.connect()

@@ -39,7 +39,10 @@ class OpenItemsReader:
         self._database = database
 
     async def account(self, ref: str) -> AccountRow | None:
-        """The account of a user; one without entries where the ledger does not know the user yet. None for nobody."""
+        """The account of a user; one without entries where the ledger does not know the user yet.
+
+        None for nobody.
+        """
         clerk_id = ref.removeprefix(CLERK_PREFIX) if ref.startswith(CLERK_PREFIX) else None
         async with self._database.acquire() as connection:
             row: Any = await connection.fetchrow(_SQL["read_open_items"], ref if clerk_id is None else None, clerk_id)

@@ -19,7 +19,10 @@ class RefusalPurger:
         await self.purge()
 
     async def purge(self) -> int:
-        """Delete what is too old, a page at a time so that no commit waits for it. Returns how many."""
+        """Delete what is too old, a page at a time so that no commit waits for it.
+
+        Returns how many.
+        """
         purged = 0
         while True:
             async with self._database.acquire() as connection:

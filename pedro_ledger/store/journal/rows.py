@@ -61,8 +61,8 @@ def stored_entry_of(row: Row) -> tuple[str, Stored]:
 def stored_refusal_of(row: Row) -> tuple[str, Stored]:
     """The idempotency key of a remembered refusal, and the answer under it.
 
-    A code that only a newer version knows is told as it is: replicas of two versions share a database
-    while they are replaced.
+    A code that only a newer version knows is told as it is: replicas of two versions share a
+    database while they are replaced.
     """
     facts, code = dict(row["facts"]), row["code"]
     kind = REMEMBERED.get(code)

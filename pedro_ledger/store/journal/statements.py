@@ -52,7 +52,9 @@ class EntryRow(NamedTuple):
 
 
 class EntryReader:
-    """Balances and single entries come from the primary; pages of usage and statements may come a little late, from a replica."""
+    """Balances and single entries come from the primary; pages of usage and statements may come a
+    little late, from a replica.
+    """
 
     def __init__(self, database: Database, reader: Reader) -> None:
         self._database = database
@@ -70,7 +72,9 @@ class EntryReader:
         return BalanceRow(user_id, posted, held, seq, updated_at, last_synced_at, account)
 
     async def balance_at(self, ref: str, moment: datetime) -> BalanceRow | None:
-        """A user's balance as it was at `moment`; None where `ref` is nobody. Raises `BalanceNotKnown` for what the ledger never saw."""
+        """A user's balance as it was at `moment`; None where `ref` is nobody. Raises
+        `BalanceNotKnown` for what the ledger never saw.
+        """
         clerk_id = ref.removeprefix(CLERK_PREFIX) if ref.startswith(CLERK_PREFIX) else None
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(
@@ -88,9 +92,11 @@ class EntryReader:
         before: tuple[datetime, str] | None,
         limit: int,
     ) -> Sequence[asyncpg.Record]:
-        """A page of the app's `UsageHistory`, newest first; `before` is the last row of the page before. Times without zone, UTC.
+        """A page of the app's `UsageHistory`, newest first; `before` is the last row of the page
+        before. Times without zone, UTC.
 
-        Newest by seq: the ledger's rows in their order, then those from before the ledger in that of their times.
+        Newest by seq: the ledger's rows in their order, then those from before the ledger in that
+        of their times.
         """
         at, row_id = before or (None, None)
         named = parse_entry_id(row_id) if row_id is not None else None

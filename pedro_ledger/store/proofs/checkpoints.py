@@ -1,4 +1,6 @@
-"""Checkpoints in the database: reading all accounts in one snapshot, keeping the sealed ones, comparing with them."""
+"""Checkpoints in the database: reading all accounts in one snapshot, keeping the sealed ones,
+comparing with them.
+"""
 
 import zlib
 from collections.abc import AsyncIterator
@@ -69,7 +71,9 @@ class SealingTurn:
 
 @asynccontextmanager
 async def sealing_turn(database: Database) -> AsyncIterator[SealingTurn | None]:
-    """A turn to seal, committed at the end of the block; None while another session has it. Raises `Unavailable` and `PoolerError`."""
+    """A turn to seal, committed at the end of the block; None while another session has it. Raises
+    `Unavailable` and `PoolerError`.
+    """
     with unavailable():
         connection = await database.session({"enable_seqscan": "on"}, JOB)
         try:
@@ -90,14 +94,19 @@ async def list_lines(connection: Connection, first: int = 1) -> list[str]:
 
 
 async def sealed_checkpoints(connection: Connection) -> list[Checkpoint]:
-    """The checkpoints whose sealed accounts are kept, oldest first. Raises `EvidenceError` for a damaged line."""
+    """The checkpoints whose sealed accounts are kept, oldest first.
+
+    Raises `EvidenceError` for a damaged line.
+    """
     return [checkpoint_of(orjson.loads(row["line"])) for row in await connection.fetch(_SQL["list_sealed"])]
 
 
 async def find_departure(connection: Connection, checkpoint: Checkpoint) -> Finding | None:
-    """The first account whose ledger does not pass through what a checkpoint sealed. In the caller's transaction.
+    """The first account whose ledger does not pass through what a checkpoint sealed. In the
+    caller's transaction.
 
-    Raises `EvidenceError` where the sealed accounts that the database keeps are not those that were signed.
+    Raises `EvidenceError` where the sealed accounts that the database keeps are not those that were
+    signed.
     """
     pages, accounts = RootBuilder(), 0
     cursor = await connection.cursor(_SQL["list_pages"], checkpoint.number)

@@ -1,4 +1,6 @@
-"""Reading what proofs are made of: an entry, those after it, and the account as a checkpoint sealed it."""
+"""Reading what proofs are made of: an entry, those after it, and the account as a checkpoint sealed
+it.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,7 +57,9 @@ class ProofReader:
         return SealedEntry(row["user_id"], entry_of(orjson.loads(row["entry"])), row["previous_hash"] or bytes(32))
 
     async def account(self, user_id: str, seq: int) -> SealedAccount | None:
-        """The account in the oldest checkpoint that covers its entry `seq` and whose sealed accounts are kept; None where none does."""
+        """The account in the oldest checkpoint that covers its entry `seq` and whose sealed
+        accounts are kept; None where none does.
+        """
         found: SealedAccount | None = None
         for checkpoint in reversed(await sealed_checkpoints(self._connection)):
             row = await self._connection.fetchrow(_SQL["find_page"], checkpoint.number, user_id)

@@ -15,7 +15,9 @@ SPANS = (28, 7, 1)
 
 
 class ReportReader:
-    """Days are those of UTC; `until` is the day after the last one. `limit` None gives every row."""
+    """Days are those of UTC; `until` is the day after the last one. `limit` None gives every
+    row.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -65,7 +67,8 @@ class ReportReader:
 
 
 def spans(since: date | None, until: date | None) -> list[tuple[int, date, date]]:
-    """Few spans that make up the days from `since` before `until`: how many days each has, the first one, and where they end.
+    """Few spans that make up the days from `since` before `until`: how many days each has, the
+    first one, and where they end.
 
     They are counted from the first day that there is, so they begin where a rollup's row may begin.
     """

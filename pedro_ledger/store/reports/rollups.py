@@ -1,4 +1,6 @@
-"""Keeps the reports' rollups: moves what the triggers queued into them, a bounded step a transaction."""
+"""Keeps the reports' rollups: moves what the triggers queued into them, a bounded step a
+transaction.
+"""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -24,8 +26,9 @@ class Step(NamedTuple):
 class RollupWorker:
     """One transaction is `step`; `tick` is one, and says when the next is due.
 
-    Any number of replicas may run one: a transaction's advisory lock lets one step at a time through. Nothing depends on
-    the lock but the peace of the others: a queue's row is deleted and counted in the same statement.
+    Any number of replicas may run one: a transaction's advisory lock lets one step at a time
+    through. Nothing depends on the lock but the peace of the others: a queue's row is deleted and
+    counted in the same statement.
     """
 
     def __init__(
@@ -40,18 +43,21 @@ class RollupWorker:
         self._on_step = on_step
 
     async def tick(self) -> float:
-        """One step. Returns the seconds until the next: steps take a tenth of the time at most, also when much is left
-        over, for commits come first.
+        """One step. Returns the seconds until the next: steps take a tenth of the time at most,
+        also when much is left over, for commits come first.
 
-        Every `interval_s`, for the longer the queues, the less a change in them costs: a step of a few changes costs each
-        of them many times what one of thousands does.
+        Every `interval_s`, for the longer the queues, the less a change in them costs: a step of a
+        few changes costs each of them many times what one of thousands does.
         """
         started = perf_counter()
         step = await self.step()
         return max(0 if step.is_full else self._interval_s, 9 * (perf_counter() - started))
 
     async def roll_up(self) -> int:
-        """Roll up what is queued, step by step without pause, to the first one that is not full. Returns how many changes were moved."""
+        """Roll up what is queued, step by step without pause, to the first one that is not full.
+
+        Returns how many changes were moved.
+        """
         rolled_up = 0
         while True:
             step = await self.step()

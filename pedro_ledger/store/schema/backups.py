@@ -1,4 +1,6 @@
-"""Backups of both schemas as `pg_dump` archives: making one of a known cut, checking what it holds, restoring it whole or not at all."""
+"""Backups of both schemas as `pg_dump` archives: making one of a known cut, checking what it holds,
+restoring it whole or not at all.
+"""
 
 import re
 import tempfile
@@ -44,7 +46,10 @@ class Archive(NamedTuple):
 
 
 async def make_archive(database: Database, file: Path) -> Archive:
-    """Write the archive and read it again. Raises `ArchiveError`, `ProgramError` or `Unavailable`; `file` may then be half written."""
+    """Write the archive and read it again.
+
+    Raises `ArchiveError`, `ProgramError` or `Unavailable`; `file` may then be half written.
+    """
     with unavailable():
         connection = await database.session(timeouts=JOB)
     try:
@@ -81,17 +86,23 @@ async def _make(database: Database, connection: Connection, file: Path) -> Archi
 
 
 async def check_archive(pg_restore: Program, file: Path, tables: Sequence[tuple[str, str]]) -> None:
-    """Raises `ArchiveError` unless the archive lists the rows of each of `tables` and can be read to its end."""
+    """Raises `ArchiveError` unless the archive lists the rows of each of `tables` and can be read
+    to its end.
+    """
     listed = re.findall(r"^\d+; \d+ \d+ TABLE DATA (.+)$", await run_program(pg_restore, ["--list", str(file)]), re.M)
     for schema, name in tables:
         if not any(line.startswith(f"{schema} {name} ") for line in listed):
             raise ArchiveError(f"The archive lacks the rows of {schema}.{name}: make it again.")
-    # The list stands at the archive's beginning: only reading the rows shows that they are all there.
+    # The list stands at the archive's beginning: only reading the rows shows that they are all
+    # there.
     await run_program(pg_restore, ["--file=/dev/null", str(file)])
 
 
 async def restore_archive(database: Database, file: Path, *, drop_grants: bool = False) -> int:
-    """Restore into an empty database, in one transaction. Returns the number of tables. Raises as `make_archive`, and leaves nothing."""
+    """Restore into an empty database, in one transaction.
+
+    Returns the number of tables. Raises as `make_archive`, and leaves nothing.
+    """
     with unavailable():
         connection = await database.session(timeouts=JOB)
     try:
@@ -136,7 +147,9 @@ async def _restore_entries(
 
 
 async def _readable_list(database: Database, server_major: int, file: Path) -> tuple[Program, str]:
-    """The program that can both read the archive and restore it into this server, and the archive's list."""
+    """The program that can both read the archive and restore it into this server, and the archive's
+    list.
+    """
     complaint = ""
     for pg_restore in fitting("pg_restore", server_major, database.url):
         try:

@@ -1,7 +1,7 @@
 """Brings a database up to date: plain numbered SQL files, forward only, each once, under one lock.
 
-The lock is a session's advisory lock on a connection of its own, so replicas that start together wait for each other; it
-goes with the session, however that ends.
+The lock is a session's advisory lock on a connection of its own, so replicas that start together
+wait for each other; it goes with the session, however that ends.
 """
 
 import re
@@ -25,7 +25,9 @@ _SQL = SqlFiles("schema")
 LOCK_WAIT = "120s"
 """How long to wait for another process that migrates."""
 TABLE_LOCK_WAIT = "5s"
-"""How long to wait for a table in use; whoever wants the table meanwhile waits behind us, so it is short."""
+"""How long to wait for a table in use; whoever wants the table meanwhile waits behind us, so it is
+short.
+"""
 _SKIP_WHEN = re.compile(r"^-- skip-when: (.+)$", re.MULTILINE)
 
 
@@ -47,7 +49,9 @@ class Migration(NamedTuple):
 
     @property
     def skip_when(self) -> str | None:
-        """A query; where it answers true, what the file makes is there already and is taken over as it is."""
+        """A query; where it answers true, what the file makes is there already and is taken over as
+        it is.
+        """
         found = _SKIP_WHEN.search(self.text)
         return found.group(1) if found else None
 
@@ -60,7 +64,10 @@ class Step(NamedTuple):
 
 
 def migration_files() -> list[Migration]:
-    """Every migration, in order. Raises `MigrationError` where a number is missing or twice there."""
+    """Every migration, in order.
+
+    Raises `MigrationError` where a number is missing or twice there.
+    """
     found = []
     for file in sorted((sql_folder() / "migrations").glob("*.sql")):
         match = re.fullmatch(r"(\d{4})_([a-z0-9_]+)", file.stem)
@@ -106,7 +113,10 @@ async def preview(database: Database) -> tuple[list[Step], int]:
 
 @asynccontextmanager
 async def owner_session(database: Database) -> AsyncIterator[Connection]:
-    """A connection for what only the owner of the ledger may do, to a database that is up to date. Raises `MigrationError`."""
+    """A connection for what only the owner of the ledger may do, to a database that is up to date.
+
+    Raises `MigrationError`.
+    """
     with unavailable():
         connection = await database.connect()
     try:
@@ -123,7 +133,10 @@ async def owner_session(database: Database) -> AsyncIterator[Connection]:
 
 
 async def migrate(database: Database) -> list[Step]:
-    """Do what is pending. Safe beside other processes that do the same. Raises `MigrationError` and `PoolerError`."""
+    """Do what is pending.
+
+    Safe beside other processes that do the same. Raises `MigrationError` and `PoolerError`.
+    """
     if not await pending(database):
         return []  # the usual start takes no lock, and needs no right to make anything
     with unavailable():
@@ -146,7 +159,10 @@ async def migrate(database: Database) -> list[Step]:
 
 
 def plan(files: Sequence[Migration], applied: Sequence[asyncpg.Record]) -> list[Migration]:
-    """The files that were not applied yet. Raises `MigrationError` where the database and the files disagree."""
+    """The files that were not applied yet.
+
+    Raises `MigrationError` where the database and the files disagree.
+    """
     by_version = {migration.version: migration for migration in files}
     for row in applied:
         migration = by_version.get(row["version"])
@@ -169,7 +185,9 @@ def plan(files: Sequence[Migration], applied: Sequence[asyncpg.Record]) -> list[
 
 
 async def check_app_schema(connection: Connection) -> None:
-    """Raises `MigrationError` with the first thing in which the app's tables are not what the daemon needs."""
+    """Raises `MigrationError` with the first thing in which the app's tables are not what the
+    daemon needs.
+    """
     for obstacle in await find_obstacles(connection):
         cure = (
             "give it a default in the database"
@@ -188,9 +206,11 @@ async def _applied(connection: Connection) -> Sequence[asyncpg.Record]:
 
 
 async def lock_migrations(connection: Connection) -> None:
-    """Take the migrators' lock, which goes with the session. Raises `MigrationError` where that takes too long.
+    """Take the migrators' lock, which goes with the session. Raises `MigrationError` where that
+    takes too long.
 
-    A transaction pooler would take the lock on one server connection, migrate on others and leave it locked behind.
+    A transaction pooler would take the lock on one server connection, migrate on others and leave
+    it locked behind.
     """
     try:
         await session_lock(connection, Lock.MIGRATIONS, wait=LOCK_WAIT)
@@ -201,10 +221,14 @@ async def lock_migrations(connection: Connection) -> None:
 
 
 async def _apply(connection: Connection, migration: Migration) -> bool:
-    """One migration and its record, or neither. Returns whether what it makes was there already and was taken over."""
+    """One migration and its record, or neither.
+
+    Returns whether what it makes was there already and was taken over.
+    """
     try:
         async with connection.transaction():
-            # Not the role's own search path: a schema named like the role would get the app's tables.
+            # Not the role's own search path: a schema named like the role would get the app's
+            # tables.
             await connection.execute(
                 "SELECT set_config('search_path', 'public', true), set_config('lock_timeout', $1, true)",
                 TABLE_LOCK_WAIT,

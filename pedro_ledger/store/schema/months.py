@@ -1,4 +1,6 @@
-"""Which months the partitions of the app's history cover, and the statements that make the missing ones. No I/O."""
+"""Which months the partitions of the app's history cover, and the statements that make the missing
+ones. No I/O.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,10 +8,14 @@ from typing import NamedTuple
 
 TABLE = "UsageHistory"
 REST = f"{TABLE}_other"
-"""The partition of every time that has no month: where nobody made the months in time, writes go on into it."""
+"""The partition of every time that has no month: where nobody made the months in time, writes go on
+into it.
+"""
 MONTHS_AHEAD = 3
 MARGIN = timedelta(days=2)
-"""The first bound is this far ahead at least: until the table is turned, a row beyond it would be refused."""
+"""The first bound is this far ahead at least: until the table is turned, a row beyond it would be
+refused.
+"""
 _TRUNCATE_GUARD = (
     "CREATE TRIGGER usage_history_is_not_truncated BEFORE TRUNCATE ON {name} FOR EACH STATEMENT EXECUTE FUNCTION "
     "pedro_ledger.refuse('pedro_ledger: usage history is immutable and is never truncated')"
@@ -17,7 +23,9 @@ _TRUNCATE_GUARD = (
 
 
 class Partition(NamedTuple):
-    """One of the table's partitions: from `starts` (None: from ever) to before `ends`, UTC without a zone."""
+    """One of the table's partitions: from `starts` (None: from ever) to before `ends`, UTC without
+    a zone.
+    """
 
     name: str
     starts: datetime | None
@@ -36,7 +44,9 @@ def next_month(moment: datetime) -> datetime:
 
 
 def first_bound(at: datetime, newest: datetime | None) -> datetime:
-    """Where the old table is to end: after every row that it has, and after every one that may come while it is turned."""
+    """Where the old table is to end: after every row that it has, and after every one that may come
+    while it is turned.
+    """
     return next_month(max(at + MARGIN, newest or at))
 
 
@@ -60,7 +70,9 @@ def make_months(first: datetime, at: datetime) -> list[str]:
 
 
 def make_partition(name: str, bounds: str | None) -> list[str]:
-    """The statements for one new partition with its guard; without bounds, that of all other times."""
+    """The statements for one new partition with its guard; without bounds, that of all other
+    times.
+    """
     place = f'public."{name}"'
     values = f"FOR VALUES {bounds}" if bounds else "DEFAULT"
     return [
@@ -72,8 +84,8 @@ def make_partition(name: str, bounds: str | None) -> list[str]:
 def missing_months(partitions: Sequence[Partition], newest_elsewhere: datetime | None, at: datetime) -> list[str]:
     """The statements that bring the table up to date, none where it is.
 
-    `newest_elsewhere` is the newest row of the partition of all other times: it then becomes the partition of the
-    months that its rows are of, for rows are never moved.
+    `newest_elsewhere` is the newest row of the partition of all other times: it then becomes the
+    partition of the months that its rows are of, for rows are never moved.
     """
     starts = max(each.ends for each in partitions if each.ends is not None)
     statements = []

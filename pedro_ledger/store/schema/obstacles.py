@@ -1,4 +1,6 @@
-"""What of the app's schema is in the way of the ledger: found before the ledger moves in, and watched while it runs."""
+"""What of the app's schema is in the way of the ledger: found before the ledger moves in, and
+watched while it runs.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
@@ -21,7 +23,9 @@ WATCH_EVERY_S = 60.0
 WATCH_HINDERED_EVERY_S = 10.0
 LOGGED_EVERY_S = 10.0
 EVERYBODYS_TABLE = "UsageHistory"
-"""Each deduct and each refund writes a row of it; rows of the other tables are made for new users only."""
+"""Each deduct and each refund writes a row of it; rows of the other tables are made for new users
+only.
+"""
 log = structlog.get_logger(__name__)
 
 
@@ -57,7 +61,9 @@ async def find_obstacles(connection: Connection) -> list[Obstacle]:
 
 
 class SchemaWatcher:
-    """Looks every minute whether the app's schema still lets the ledger work; sooner when something failed by it."""
+    """Looks every minute whether the app's schema still lets the ledger work; sooner when something
+    failed by it.
+    """
 
     def __init__(self, database: Database, on_found: Callable[[int, int], None]) -> None:
         self._database = database
@@ -67,12 +73,19 @@ class SchemaWatcher:
         self._failures = 0
         self._logged_at = float("-inf")
         self.stopping: Sequence[str] = ()
-        """What keeps everybody's operations from being committed: traffic is better sent elsewhere, if anywhere."""
+        """What keeps everybody's operations from being committed: traffic is better sent elsewhere,
+        if anywhere.
+        """
         self.hindering: Sequence[str] = ()
-        """What keeps some things from being done, such as taking over a user who has no balance; the rest goes on."""
+        """What keeps some things from being done, such as taking over a user who has no balance;
+        the rest goes on.
+        """
 
     def suspect(self, user: str, error: LedgerError) -> None:
-        """Something of a user failed by what the caller cannot change: look at the next turn. Logged now and then."""
+        """Something of a user failed by what the caller cannot change: look at the next turn.
+
+        Logged now and then.
+        """
         self._is_suspected = True
         self._failures += 1
         if monotonic() - self._logged_at >= LOGGED_EVERY_S:
@@ -90,7 +103,10 @@ class SchemaWatcher:
             await self.look()
 
     async def look(self) -> None:
-        """Compare the schema with what the ledger needs, by the catalog and by trying. Raises `Unavailable`."""
+        """Compare the schema with what the ledger needs, by the catalog and by trying.
+
+        Raises `Unavailable`.
+        """
         self._is_suspected = False
         async with self._database.acquire() as connection:
             obstacles = await find_obstacles(connection)

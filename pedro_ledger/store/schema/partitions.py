@@ -1,7 +1,8 @@
 """Turns the app's history into monthly partitions in place, and keeps the next months ready.
 
-The old table becomes the first partition as it is: no row is moved. What takes long (an index, a check of every row) is
-done while everybody writes; the tables are then held for some milliseconds, and let go where they cannot be had at once.
+The old table becomes the first partition as it is: no row is moved. What takes long (an index, a
+check of every row) is done while everybody writes; the tables are then held for some milliseconds,
+and let go where they cannot be had at once.
 """
 
 import asyncio
@@ -63,7 +64,9 @@ class State(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is to be done: statements beside the writers, then statements in one short transaction."""
+    """What is to be done: statements beside the writers, then statements in one short
+    transaction.
+    """
 
     state: State
     before: list[str]
@@ -100,7 +103,11 @@ async def make_plan(connection: Connection) -> Plan:
 
 
 async def convert(database: Database) -> tuple[Plan, float]:
-    """Do what `make_plan` says. Returns it with the seconds for which the tables were held. Safe beside writers and other daemons."""
+    """Do what `make_plan` says.
+
+    Returns it with the seconds for which the tables were held. Safe beside writers and other
+    daemons.
+    """
     with unavailable():
         connection = await database.session(timeouts=JOB)
     try:
@@ -124,7 +131,9 @@ async def convert(database: Database) -> tuple[Plan, float]:
 
 
 class PartitionKeeper:
-    """Makes the next months of a table that is partitioned, and leaves any other alone; one daemon of several at a time."""
+    """Makes the next months of a table that is partitioned, and leaves any other alone; one daemon
+    of several at a time.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -156,7 +165,9 @@ class PartitionKeeper:
             await connection.close(timeout=1)
 
     async def _unbind(self, connection: Connection) -> int:
-        """A `partition` that was killed left its bound behind, which would refuse rows once its time has come."""
+        """A `partition` that was killed left its bound behind, which would refuse rows once its
+        time has come.
+        """
         async with connection.transaction():
             if not await try_lock(connection, Lock.MIGRATIONS):
                 return 0  # it is still at work
@@ -186,7 +197,10 @@ async def _missing(connection: Connection, at: datetime) -> list[str]:
 
 
 async def _beside_writers(connection: Connection, statement: str) -> None:
-    """One statement that holds nobody up for long. Raises `PartitionError` where a transaction never lets it."""
+    """One statement that holds nobody up for long.
+
+    Raises `PartitionError` where a transaction never lets it.
+    """
     is_patient = "CONCURRENTLY" in statement or "VALIDATE CONSTRAINT" in statement
     await connection.execute(
         "SELECT set_config('lock_timeout', $1, false)", LONG_LOCK_WAIT if is_patient else LOCK_WAIT
@@ -202,9 +216,11 @@ async def _beside_writers(connection: Connection, statement: str) -> None:
 
 
 async def _while_held(connection: Connection, statements: Sequence[str], *, alone: bool = False) -> float:
-    """All statements in one transaction before which every writer waits; with `alone`, only where no migrator is at work.
+    """All statements in one transaction before which every writer waits; with `alone`, only where
+    no migrator is at work.
 
-    Returns the seconds for which they waited. Raises `PartitionError` where the tables are not to be had.
+    Returns the seconds for which they waited. Raises `PartitionError` where the tables are not to
+    be had.
     """
     loop = asyncio.get_running_loop()
     for _ in range(TRIES):
@@ -239,7 +255,9 @@ async def _tell_blockers(connection: Connection) -> float:
 
 
 async def _clear(database: Database, connection: Connection) -> None:
-    """Remove what an attempt that failed left: its bound would refuse rows once its time has come."""
+    """Remove what an attempt that failed left: its bound would refuse rows once its time has
+    come.
+    """
     fresh = await database.session(timeouts=JOB) if connection.is_closed() else connection
     try:
         await fresh.execute("SELECT set_config('lock_timeout', '5s', false)")

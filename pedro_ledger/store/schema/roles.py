@@ -1,4 +1,6 @@
-"""Two roles: the owner migrates, the app role serves and cannot change or remove what was written."""
+"""Two roles: the owner migrates, the app role serves and cannot change or remove what was
+written.
+"""
 
 from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.database import Connection, Database
@@ -13,9 +15,11 @@ class RoleError(OperatorError):
 
 
 async def make_app_role(connection: Connection, name: str) -> bool:
-    """Give the role `name`, made where it is missing, what serving needs. As the owner. Returns whether it was made.
+    """Give the role `name`, made where it is missing, what serving needs. As the owner. Returns
+    whether it was made.
 
-    Raises `RoleError` for a role that could still change or remove entries, and then changes nothing.
+    Raises `RoleError` for a role that could still change or remove entries, and then changes
+    nothing.
     """
     async with connection.transaction():
         made = not await connection.fetchval(_SQL["find_role"], name)

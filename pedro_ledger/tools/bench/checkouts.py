@@ -1,4 +1,6 @@
-"""Which code a daemon under test runs: this package, or another checkout with the interpreter that belongs to it."""
+"""Which code a daemon under test runs: this package, or another checkout with the interpreter that
+belongs to it.
+"""
 
 import os
 import subprocess
@@ -45,7 +47,9 @@ class Checkout:
     path: str | None
     """PYTHONPATH of its processes; None where its Python finds the package by itself."""
     commit: str | None
-    """Its commit, `+` after it where files differ from it; None where git does not know the folder."""
+    """Its commit, `+` after it where files differ from it; None where git does not know the
+    folder.
+    """
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of Python and the packages that matter for speed, once it was asked."""
     settings: frozenset[str] = frozenset()
@@ -58,7 +62,9 @@ class Checkout:
         return f"{self.root} at {self.commit or 'no commit'}: {given}{self.python} -m pedro_ledger"
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The environment of its processes: what is given, but for what would lead to other code."""
+        """The environment of its processes: what is given, but for what would lead to other
+        code.
+        """
         kept = {name: value for name, value in given.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
         return kept if self.path is None else kept | {"PYTHONPATH": self.path}
 
@@ -70,7 +76,10 @@ def this_checkout() -> Checkout:
 
 
 def other_checkout(folder: Path) -> Checkout:
-    """The checkout in `folder`, on its own Python where it has one. Raises `BenchError` where there is none to compare with."""
+    """The checkout in `folder`, on its own Python where it has one.
+
+    Raises `BenchError` where there is none to compare with.
+    """
     root = folder.resolve()
     if not (root / "pedro_ledger" / "__init__.py").is_file():
         raise BenchError(f"--against {folder}: no checkout of pedro-ledger is there (no pedro_ledger/__init__.py)")
@@ -84,7 +93,10 @@ def other_checkout(folder: Path) -> Checkout:
 
 
 def ask(checkout: Checkout) -> Checkout:
-    """The same with what its Python says of itself. Raises `BenchError` where that Python would run other code, or none."""
+    """The same with what its Python says of itself.
+
+    Raises `BenchError` where that Python would run other code, or none.
+    """
     said = _probe(checkout)
     found = Path(said["file"]).resolve().parents[1]
     if found != checkout.root.resolve():
@@ -99,7 +111,10 @@ def _own_root() -> Path:
 
 
 def _probe(checkout: Checkout) -> dict[str, Any]:
-    """Ask the interpreter what it would run. From `/`, for the working directory must not decide it."""
+    """Ask the interpreter what it would run.
+
+    From `/`, for the working directory must not decide it.
+    """
     try:
         done = subprocess.run(
             [checkout.python, "-c", _PROBE, *PACKAGES],

@@ -80,10 +80,11 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Measure the daemon beside the limits of its parts, all rows in turn in one run, on an embedded PostgreSQL of its own.
+    """Measure the daemon beside the limits of its parts, all rows in turn in one run, on an
+    embedded PostgreSQL of its own.
 
-    Exits with 1 where a row had errors or a ledger does not verify; goals that are not reached are shown, and do not fail.
-    So do ratios, whatever they are.
+    Exits with 1 where a row had errors or a ledger does not verify; goals that are not reached are
+    shown, and do not fail. So do ratios, whatever they are.
     """
     try:
         _refuse_what_does_not_go_together(
@@ -153,7 +154,10 @@ def _folder(kept: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds everything that was started, as Ctrl-C does. A second signal does not stop that."""
+    """SIGTERM unwinds everything that was started, as Ctrl-C does.
+
+    A second signal does not stop that.
+    """
 
     def interrupt(number: int, frame: object) -> NoReturn:
         for each in SIGNALS:

@@ -1,4 +1,6 @@
-"""One call of the command with `--against`: both checkouts are found, run in turn, verified by their own code, and reported."""
+"""One call of the command with `--against`: both checkouts are found, run in turn, verified by
+their own code, and reported.
+"""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +18,10 @@ from pedro_ledger.tools.bench.session import Options, describe_generator, progre
 
 
 def compare(options: Options, folder: Path, against: Path, margin: float, *, as_json: bool) -> bool:
-    """Run and print; a ratio within `margin` of 1 is taken for equal. Returns whether every row and ledger was sound."""
+    """Run and print; a ratio within `margin` of 1 is taken for equal.
+
+    Returns whether every row and ledger was sound.
+    """
     checkouts = [ask(this_checkout()), ask(other_checkout(against))]
     if not as_json:
         minutes = estimate_s(options.plan) / 60

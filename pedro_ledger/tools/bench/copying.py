@@ -1,4 +1,6 @@
-"""The limit of the table: COPY into the app's `UsageHistory` as Prisma makes it, one connection, a transaction after the other."""
+"""The limit of the table: COPY into the app's `UsageHistory` as Prisma makes it, one connection, a
+transaction after the other.
+"""
 
 import random
 from io import BytesIO
@@ -22,7 +24,9 @@ class _Copied(NamedTuple):
 
 
 async def copy_rows(url: str, users: list[str], rows_each: int, seconds: float) -> Loaded:
-    """Copy `rows_each` rows a transaction for `seconds`, the text made anew for each, of users drawn at random."""
+    """Copy `rows_each` rows a transaction for `seconds`, the text made anew for each, of users
+    drawn at random.
+    """
     prefix, numbers = uuid4().hex, count(1)
     copied: list[_Copied] = []
     connection = await asyncpg.connect(url)

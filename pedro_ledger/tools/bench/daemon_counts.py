@@ -1,4 +1,6 @@
-"""What a daemon itself says of the requests it answered: the second witness that a load had no errors."""
+"""What a daemon itself says of the requests it answered: the second witness that a load had no
+errors.
+"""
 
 import http.client
 import re

@@ -1,4 +1,6 @@
-"""The bench's PostgreSQL: one embedded server, the databases on it, a way to it that takes longer, and what it consumes."""
+"""The bench's PostgreSQL: one embedded server, the databases on it, a way to it that takes longer,
+and what it consumes.
+"""
 
 import asyncio
 import os
@@ -31,7 +33,9 @@ HOT_USER = USERS + 1
 
 
 class Databases:
-    """Use as a context: the server runs inside it, and what was started to reach it ends with it."""
+    """Use as a context: the server runs inside it, and what was started to reach it ends with
+    it.
+    """
 
     def __init__(self, folder: Path, *, bin_dir: Path | None = None, settings: dict[str, str] | None = None) -> None:
         self._folder = folder
@@ -59,7 +63,9 @@ class Databases:
         return self._postgres.url(database)
 
     def far_url(self, database: str) -> str:
-        """The URL of a database of the server behind the delaying proxy, which is started now if it is not running."""
+        """The URL of a database of the server behind the delaying proxy, which is started now if it
+        is not running.
+        """
         if self._far_place is None:
             # Not in the data folder, which may be deep: the path of a socket is limited.
             place = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pedro-far-")))
@@ -101,7 +107,10 @@ class Databases:
         return asyncio.run(run())
 
     def create(self, name: str) -> bool:
-        """Make an empty database of this name. Returns whether it is new: it may have been made by an earlier call."""
+        """Make an empty database of this name.
+
+        Returns whether it is new: it may have been made by an earlier call.
+        """
         if name in self._made:
             return False
         self.sql("postgres", lambda connection: connection.execute(f'CREATE DATABASE "{name}"'))
@@ -109,7 +118,10 @@ class Databases:
         return True
 
     def create_for_app(self, name: str) -> bool:
-        """Make a database with the app's tables as Prisma makes them, and users with credits. Returns whether it is new."""
+        """Make a database with the app's tables as Prisma makes them, and users with credits.
+
+        Returns whether it is new.
+        """
         if not self.create(name):
             return False
 

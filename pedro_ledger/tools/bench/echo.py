@@ -1,4 +1,7 @@
-"""The limit of one process: a bare JSON echo over aiohttp, uvloop and orjson. `python -m pedro_ledger.tools.bench.echo`."""
+"""The limit of one process: a bare JSON echo over aiohttp, uvloop and orjson.
+
+`python -m pedro_ledger.tools.bench.echo`.
+"""
 
 import orjson
 from aiohttp import web
@@ -7,7 +10,9 @@ from pedro_ledger.tools.bench.serving import serve
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Answer with the body, parsed and written again, with the status that the daemon answers a deduct with."""
+    """Answer with the body, parsed and written again, with the status that the daemon answers a
+    deduct with.
+    """
     body = orjson.dumps(orjson.loads(await request.read()))
     return web.Response(body=body, status=201, content_type="application/json")
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile of values in ascending order: the least one that `percent` of them do not exceed."""
+    """The nearest-rank percentile of values in ascending order: the least one that `percent` of
+    them do not exceed.
+    """
     if not ordered:
         raise ValueError("nothing was measured")
     return ordered[max(1, ceil(len(ordered) * percent / 100)) - 1]
@@ -37,7 +39,9 @@ class Sample:
     seconds: float
     latency: Latency | None
     errors: Mapping[str, int]
-    """How many of what went wrong: `status`, `connect`, `read`, `write`, `timeout`, `replayed`, …; empty when all went well."""
+    """How many of what went wrong: `status`, `connect`, `read`, `write`, `timeout`, `replayed`, …;
+    empty when all went well.
+    """
     server_cpu_us: float | None = None
     """CPU of the process under test, microseconds an operation."""
     postgres_cpu_us: float | None = None

@@ -1,7 +1,9 @@
-"""What one would write instead of the ledger: a handler that calls one atomic SQL function per request.
+"""What one would write instead of the ledger: a handler that calls one atomic SQL function per
+request.
 
-No idempotency, no chain, no statement; the app's tables as Prisma makes them. asyncpg's pool as it comes: it resets a
-connection that is given back, which is a second round trip. Run as `DATABASE_URL=… python -m pedro_ledger.tools.bench.function`.
+No idempotency, no chain, no statement; the app's tables as Prisma makes them. asyncpg's pool as it
+comes: it resets a connection that is given back, which is a second round trip. Run as
+`DATABASE_URL=… python -m pedro_ledger.tools.bench.function`.
 """
 
 import os

@@ -1,8 +1,10 @@
-"""Our own load generator: closed-loop HTTP connections on a raw asyncio protocol, no pipelining, requests joined from bytes made before.
+"""Our own load generator: closed-loop HTTP connections on a raw asyncio protocol, no pipelining,
+requests joined from bytes made before.
 
-A process of its own: `python -m pedro_ledger.tools.bench.generator`, the job as JSON on standard input, what came of it as JSON
-on standard output. Used where wrk is not installed, and for what wrk does not do: batches, whose answers must be looked
-into, and loads of a certain number of operations.
+A process of its own: `python -m pedro_ledger.tools.bench.generator`, the job as JSON on standard
+input, what came of it as JSON on standard output. Used where wrk is not installed, and for what wrk
+does not do: batches, whose answers must be looked into, and loads of a certain number of
+operations.
 """
 
 import asyncio
@@ -30,7 +32,10 @@ OK = b"200"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to send. Timed with `seconds`; with `passes` instead, every user in turn, so many times."""
+    """What to send.
+
+    Timed with `seconds`; with `passes` instead, every user in turn, so many times.
+    """
 
     port: int
     connections: int
@@ -163,7 +168,8 @@ class Load:
         begin, end = self._started, self._started + (self.job.seconds or float("inf"))
         if self.job.seconds is not None:
             ramp = self._started + self.job.seconds * RAMP_SHARE
-            # From one answer to another: answers of one commit come together, and half of them must not be cut off.
+            # From one answer to another: answers of one commit come together, and half of them must
+            # not be cut off.
             begin = max((at for at, _, _ in answers if at <= ramp), default=begin)
         counted = [answer for answer in answers if begin < answer[0] <= end]
         if not counted and answers:  # so slow that none came within its time

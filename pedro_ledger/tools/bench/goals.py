@@ -1,4 +1,6 @@
-"""What is to be reached, each a ratio in one run on a machine that also runs PostgreSQL and the load."""
+"""What is to be reached, each a ratio in one run on a machine that also runs PostgreSQL and the
+load.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

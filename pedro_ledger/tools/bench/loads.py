@@ -1,4 +1,6 @@
-"""Runs a load in a process of its own and reads what came of it: wrk where it is installed, else our generator."""
+"""Runs a load in a process of its own and reads what came of it: wrk where it is installed, else
+our generator.
+"""
 
 import shutil
 import subprocess

@@ -13,7 +13,9 @@ FSYNCS = 100
 
 
 def describe_machine(folder: Path) -> dict[str, Any]:
-    """Processor, cores, memory, system, how busy it was before, and how long the disk of `folder` takes for an fsync."""
+    """Processor, cores, memory, system, how busy it was before, and how long the disk of `folder`
+    takes for an fsync.
+    """
     return {
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

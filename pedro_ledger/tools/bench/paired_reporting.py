@@ -1,4 +1,7 @@
-"""The report of a run over two checkouts, for people and for machines. CPU comes first: on a busy machine it is the steadier figure."""
+"""The report of a run over two checkouts, for people and for machines.
+
+CPU comes first: on a busy machine it is the steadier figure.
+"""
 
 from typing import Any
 
@@ -16,7 +19,9 @@ _DIGITS = 4
 
 
 def paired_report_json(report: PairedReport, margin: float) -> dict[str, Any]:
-    """Everything, rates in operations a second, CPU in microseconds an operation; every ratio is this over other."""
+    """Everything, rates in operations a second, CPU in microseconds an operation; every ratio is
+    this over other.
+    """
     plan = report.plan
     return {
         "machine": report.machine,

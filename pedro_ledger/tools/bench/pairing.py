@@ -1,8 +1,10 @@
-"""Two checkouts in turn: every row on one and then on the other, pair after pair, on one server, each with databases of its own.
+"""Two checkouts in turn: every row on one and then on the other, pair after pair, on one server,
+each with databases of its own.
 
-Pairs alternate (this, other), (other, this), …: what changes steadily over time favours each of them alike. What a run
-leaves for later counts as its own: the count of CPU ends when nothing is left to do. Between runs, uncounted, the database
-is vacuumed and a checkpoint written, so that none of that falls into the run of either.
+Pairs alternate (this, other), (other, this), …: what changes steadily over time favours each of
+them alike. What a run leaves for later counts as its own: the count of CPU ends when nothing is
+left to do. Between runs, uncounted, the database is vacuumed and a checkpoint written, so that none
+of that falls into the run of either.
 """
 
 import time
@@ -30,7 +32,9 @@ SETTLE_S = 1.3 * ROLLUP_INTERVAL_S
 SETTLE_MAX_S = 30.0
 QUIET_S = 0.3
 QUIET_SHARE = 0.05
-"""Of a core: a daemon and a server that do nothing but look whether there is something to do take less."""
+"""Of a core: a daemon and a server that do nothing but look whether there is something to do take
+less.
+"""
 BETWEEN_S = 2.5
 """About what a run takes beside its load; for the estimate."""
 
@@ -81,7 +85,10 @@ def daemon_settings(checkout: Checkout) -> dict[str, str]:
 def run_pairs(
     rigs: Mapping[str, Rig], plan: Plan, on_run: Callable[[str], None]
 ) -> tuple[dict[str, PairedRow], dict[str, int]]:
-    """Run every row `plan.repeats` times on each of the two rigs. Returns the pairs by row, and the operations by checkout."""
+    """Run every row `plan.repeats` times on each of the two rigs.
+
+    Returns the pairs by row, and the operations by checkout.
+    """
     names = list(rigs)
     results = {row.name: PairedRow(row.name, row.connections, generator_of(row, plan)) for row in plan.rows}
     operations = dict.fromkeys(rigs, 0)
@@ -113,7 +120,9 @@ def run_pairs(
 
 
 def _settle(rig: Rig, server: Server) -> None:
-    """Wait until the daemon and PostgreSQL are quiet, and have had the time for what they do at intervals."""
+    """Wait until the daemon and PostgreSQL are quiet, and have had the time for what they do at
+    intervals.
+    """
 
     def spent_s() -> float:
         return (server.cpu_s() or 0.0) + (rig.databases.cpu_s() or 0.0)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pedro_ledger.tools.bench.loads import BenchError
@@ -17,7 +18,9 @@ _TIED = (
     "import ctypes, os, signal, sys; parent = int(sys.argv[1]); ctypes.CDLL(None).prctl(1, signal.SIGTERM); "
     "os.getppid() == parent or sys.exit(); os.execv(sys.argv[2], sys.argv[2:])"
 )
-"""PR_SET_PDEATHSIG and then the command: the kernel ends the process when the bench ends, whatever the bench ends of."""
+"""PR_SET_PDEATHSIG and then the command: the kernel ends the process when the bench ends, whatever
+the bench ends of.
+"""
 
 
 class Server:
@@ -69,10 +72,13 @@ class Server:
             return None
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def check(self) -> None:
-        """Raise `BenchError` if the process has ended by itself."""
-        status = self._process.poll()
-        if status is not None:
+    def check(self, wait_s: float = 0.0) -> None:
+        """Raise `BenchError` if the process has ended by itself, or does within `wait_s`.
+
+        The kernel closes a dying process's connections before its parent can see that it ended.
+        """
+        with suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(wait_s)
             raise BenchError(f"{self._name} ended while it was measured, with status {status}: {self._tail()}")
 
     def stop(self) -> None:
@@ -102,7 +108,9 @@ class Server:
 
 
 def cpu_s(pid: int) -> float | None:
-    """User and system time of a process, its threads that have ended included; None where it cannot be read."""
+    """User and system time of a process, its threads that have ended included; None where it cannot
+    be read.
+    """
     if sys.platform == "linux":
         try:
             return time.clock_gettime(_cpu_clock(pid))
@@ -112,7 +120,9 @@ def cpu_s(pid: int) -> float | None:
 
 
 def family_cpu_s(parent: int) -> float | None:
-    """User and system time of a process and its children, those that have ended included; None where it cannot be read."""
+    """User and system time of a process and its children, those that have ended included; None
+    where it cannot be read.
+    """
     own, fields = cpu_s(parent), _fields(parent)
     if own is None or fields is None:
         return None
@@ -125,7 +135,9 @@ def family_cpu_s(parent: int) -> float | None:
 
 
 def _cpu_clock(pid: int) -> int:
-    """The clock of a process's CPU time, as clock_getcpuclockid(3) makes it on Linux: nanoseconds, where /proc has ticks of 10 ms."""
+    """The clock of a process's CPU time, as clock_getcpuclockid(3) makes it on Linux: nanoseconds,
+    where /proc has ticks of 10 ms.
+    """
     return (~pid << 3) | 2
 
 

@@ -1,4 +1,6 @@
-"""Where the daemon's time goes under a load, by share: in which library it passes, and which function of ours causes it."""
+"""Where the daemon's time goes under a load, by share: in which library it passes, and which
+function of ours causes it.
+"""
 
 import os
 import shutil
@@ -53,7 +55,9 @@ class Profile:
 def take_profile(
     make_rig: Callable[[], AbstractContextManager[Rig]], row: Row, plan: Plan, on_run: Callable[[str], None]
 ) -> Profile:
-    """Run a row and sample the daemon, with py-spy where it is installed, else with our own sampler inside it."""
+    """Run a row and sample the daemon, with py-spy where it is installed, else with our own sampler
+    inside it.
+    """
     py_spy = shutil.which("py-spy")
     with make_rig() as rig:
         stacks = rig.folder / "stacks"

@@ -1,8 +1,9 @@
 """Puts a distance between a client and PostgreSQL: each round trip takes `DELAY_MS` longer.
 
-`python -m pedro_ledger.tools.bench.proxy LISTEN_SOCKET SERVER_SOCKET DELAY_MS`, both paths of Unix sockets. What the client sends
-is held back; the way back is not delayed, so that one timer a round trip is enough. One thread around `select`, whose
-timeout, unlike that of event loops, is finer than a millisecond.
+`python -m pedro_ledger.tools.bench.proxy LISTEN_SOCKET SERVER_SOCKET DELAY_MS`, both paths of Unix
+sockets. What the client sends is held back; the way back is not delayed, so that one timer a round
+trip is enough. One thread around `select`, whose timeout, unlike that of event loops, is finer than
+a millisecond.
 """
 
 import select
@@ -27,7 +28,9 @@ class Parcel(NamedTuple):
 
 
 class DelayProxy:
-    """One listening socket; every client that connects gets a connection of its own to the server."""
+    """One listening socket; every client that connects gets a connection of its own to the
+    server.
+    """
 
     def __init__(
         self, listen: Path, server: Path, delay_ms: float, clock: Callable[[], float] = time.monotonic

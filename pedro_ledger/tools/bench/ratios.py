@@ -1,4 +1,6 @@
-"""The arithmetic of pairs: what two samples that were taken one after the other say, and what all pairs say together."""
+"""The arithmetic of pairs: what two samples that were taken one after the other say, and what all
+pairs say together.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +41,9 @@ _READ: dict[Measure, Callable[[Sample], float | None]] = {
 
 
 class Verdict(StrEnum):
-    """What can be said of the true ratio at the interval's confidence, with a margin around 1 that counts as equal."""
+    """What can be said of the true ratio at the interval's confidence, with a margin around 1 that
+    counts as equal.
+    """
 
     EQUAL = "equal"
     """The whole interval is within the margin."""
@@ -52,7 +56,9 @@ class Verdict(StrEnum):
     WORSE = "worse"
     """All of it is beyond the margin, on the bad side."""
     UNCLEAR = "unclear"
-    """It reaches beyond the margin on both sides, or there are too few pairs for an interval: run more."""
+    """It reaches beyond the margin on both sides, or there are too few pairs for an interval: run
+    more.
+    """
 
 
 class Interval(NamedTuple):
@@ -64,10 +70,12 @@ class Interval(NamedTuple):
 
 
 def sign_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """The narrowest interval for the median by the sign test: from the k-th smallest value to the k-th largest.
+    """The narrowest interval for the median by the sign test: from the k-th smallest value to the
+    k-th largest.
 
-    Of `n` values the number below the true median is binomial with p = 1/2, so the interval misses it with twice the
-    probability of fewer than `k`. None where even smallest to largest is not as sure as asked: five values are not, six are.
+    Of `n` values the number below the true median is binomial with p = 1/2, so the interval misses
+    it with twice the probability of fewer than `k`. None where even smallest to largest is not as
+    sure as asked: five values are not, six are.
     """
     ordered, n = sorted(values), len(values)
     found, below = None, 0
@@ -138,7 +146,10 @@ class PairedRow:
 
     @property
     def errors(self) -> dict[str, dict[str, int]]:
-        """What went wrong, by checkout; empty when all went well. A run that did nothing went wrong too."""
+        """What went wrong, by checkout; empty when all went well.
+
+        A run that did nothing went wrong too.
+        """
         found: dict[str, dict[str, int]] = {}
         for pair in self.pairs:
             for name, sample in (("this", pair.this), ("other", pair.other)):

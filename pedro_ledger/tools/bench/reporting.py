@@ -1,4 +1,7 @@
-"""The report of a run, for people and for machines. A row with errors shows what they were, and no figure."""
+"""The report of a run, for people and for machines.
+
+A row with errors shows what they were, and no figure.
+"""
 
 from typing import Any
 
@@ -12,7 +15,9 @@ from pedro_ledger.tools.bench.suite import Report
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """Everything, rates in operations a second, latencies in milliseconds, CPU in microseconds an operation."""
+    """Everything, rates in operations a second, latencies in milliseconds, CPU in microseconds an
+    operation.
+    """
     plan = report.plan
     return {
         "machine": report.machine,

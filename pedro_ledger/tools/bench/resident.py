@@ -1,4 +1,6 @@
-"""What a large ledger costs a daemon: the first touch of accounts after a restart, and the memory of those it keeps."""
+"""What a large ledger costs a daemon: the first touch of accounts after a restart, and the memory
+of those it keeps.
+"""
 
 import secrets
 from collections.abc import Callable
@@ -17,7 +19,10 @@ KIB = 1024
 
 
 def measure_resident(rig: Rig, repeats: int, on_run: Callable[[str], None]) -> dict[str, float]:
-    """Facts by name. Each repeat restarts the daemon and touches accounts that no earlier one touched."""
+    """Facts by name.
+
+    Each repeat restarts the daemon and touches accounts that no earlier one touched.
+    """
     accounts = min(COLD_ACCOUNTS, rig.size_users // repeats)
     cold, warm = [], []
     for number in range(repeats):

@@ -1,4 +1,6 @@
-"""The processes that rows are run against, and their databases, each made when the first row asks for it."""
+"""The processes that rows are run against, and their databases, each made when the first row asks
+for it.
+"""
 
 import asyncio
 import os
@@ -22,9 +24,11 @@ def user_name(number: int) -> str:
 
 
 class Rig:
-    """One checkout's processes on the bench's server. Use as a context; everything that was started is ended in reverse.
+    """One checkout's processes on the bench's server. Use as a context; everything that was started
+    is ended in reverse.
 
-    Its files lie in `folder`, its databases' names begin with `prefix`; `settings` are the daemon's, by environment variable.
+    Its files lie in `folder`, its databases' names begin with `prefix`; `settings` are the
+    daemon's, by environment variable.
     """
 
     def __init__(
@@ -77,7 +81,10 @@ class Rig:
             self._servers.pop(target).stop()
 
     def users_file(self, target: Target, *, is_hot: bool) -> Path:
-        """A file that names the users of a load, one a line. In a large ledger they lie evenly among all users."""
+        """A file that names the users of a load, one a line.
+
+        In a large ledger they lie evenly among all users.
+        """
         if is_hot:
             return self.write_users("hot", [HOT_USER])
         step = self.size_users // USERS if target is Target.SIZE_DAEMON else 1
@@ -104,13 +111,17 @@ class Rig:
             server.check()
 
     def verify(self) -> list[dict[str, Any]]:
-        """`pedro-ledger verify` of every ledger that was written to: what it says, and its exit status as `status`."""
+        """`pedro-ledger verify` of every ledger that was written to: what it says, and its exit
+        status as `status`.
+        """
         return [
             {"database": name, **self.command(self.databases.url(name), "verify", "--json")} for name in self._ledgers
         ]
 
     def command(self, url: str, *arguments: str) -> dict[str, Any]:
-        """Run one of the daemon's own commands; its exit status and the last line that it prints."""
+        """Run one of the daemon's own commands; its exit status and the last line that it
+        prints.
+        """
         done = subprocess.run(
             [self.checkout.python, "-m", "pedro_ledger", *arguments],
             env=self._environment(url),
@@ -152,7 +163,9 @@ class Rig:
         )
 
     def _environment(self, url: str) -> dict[str, str]:
-        """The caller's environment, so that PEDRO_… settings can be tried, but for what would lead elsewhere."""
+        """The caller's environment, so that PEDRO_… settings can be tried, but for what would lead
+        elsewhere.
+        """
         ours = {"DATABASE_URL", "DIRECT_URL", "DATABASE_REPLICA_URL", "PEDRO_HOST"}
         kept = {name: value for name, value in os.environ.items() if name not in ours}
         return (
@@ -174,7 +187,9 @@ class Rig:
         return self.databases.far_url(name) if is_far else self.databases.url(name)
 
     def _ledger(self, database: str) -> str:
-        """The name of a database that the app had filled before `pedro-ledger migrate` took it over."""
+        """The name of a database that the app had filled before `pedro-ledger migrate` took it
+        over.
+        """
         name = self._name(database)
         if name not in self._ledgers:
             self.databases.create_for_app(name)

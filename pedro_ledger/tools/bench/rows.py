@@ -58,7 +58,10 @@ _NEEDED = {"cpu": ("echo", "single"), "size": ("size", "single")}
 
 
 def choose(groups: list[str]) -> tuple[Row, ...]:
-    """The rows of these groups, in the table's order. Raises `ValueError` that names a group that there is not."""
+    """The rows of these groups, in the table's order.
+
+    Raises `ValueError` that names a group that there is not.
+    """
     wanted: set[str] = set()
     for group in groups:
         if group not in GROUPS:
@@ -68,11 +71,17 @@ def choose(groups: list[str]) -> tuple[Row, ...]:
 
 
 COMPARABLE = ("single", "hot", "batch", "remote")
-"""Groups that run on another checkout's daemon too. Not `size`: its ledger is written in this checkout's schema."""
+"""Groups that run on another checkout's daemon too.
+
+Not `size`: its ledger is written in this checkout's schema.
+"""
 
 
 def choose_comparable(groups: list[str]) -> tuple[Row, ...]:
-    """The rows of these groups that a daemon answers. Raises `ValueError` for a group that has none, or not for two checkouts."""
+    """The rows of these groups that a daemon answers.
+
+    Raises `ValueError` for a group that has none, or not for two checkouts.
+    """
     for group in groups:
         if group not in COMPARABLE:
             raise ValueError(f"--rows: {group!r} is not compared; with --against there are {', '.join(COMPARABLE)}")

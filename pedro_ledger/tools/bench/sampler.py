@@ -1,9 +1,10 @@
 """Samples a daemon from inside where py-spy is not at hand.
 
-`python -m pedro_ledger.tools.bench.sampler FILE serve …` runs the command given. From SIGUSR2 on the kernel sends SIGPROF at every
-two milliseconds of CPU; the handler counts the stack of the main thread, which is where the event loop runs. At the end the
-stacks are written to FILE as py-spy's raw format does: frames from the root, joined by `;`, and a count. C code has no
-frames: its time is its Python caller's.
+`python -m pedro_ledger.tools.bench.sampler FILE serve …` runs the command given. From SIGUSR2 on
+the kernel sends SIGPROF at every two milliseconds of CPU; the handler counts the stack of the main
+thread, which is where the event loop runs. At the end the stacks are written to FILE as py-spy's
+raw format does: frames from the root, joined by `;`, and a count. C code has no frames: its time is
+its Python caller's.
 """
 
 import signal

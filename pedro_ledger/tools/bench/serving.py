@@ -1,4 +1,6 @@
-"""How the bench's own servers serve: as the daemon does, on a free port that they announce on standard output."""
+"""How the bench's own servers serve: as the daemon does, on a free port that they announce on
+standard output.
+"""
 
 import asyncio
 import signal

@@ -1,4 +1,6 @@
-"""One call of the command from start to end: the rig is made, rows run, ledgers are verified, the report is printed."""
+"""One call of the command from start to end: the rig is made, rows run, ledgers are verified, the
+report is printed.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,7 +75,9 @@ def run(options: Options, folder: Path, on_run: Callable[[str], None]) -> Report
 
 
 def profile(options: Options, folder: Path, name: str, *, as_json: bool) -> None:
-    """Print where the daemon's time goes under the row of this name, or the first row of this group."""
+    """Print where the daemon's time goes under the row of this name, or the first row of this
+    group.
+    """
     row = next((row for row in ROWS if name in {row.name, row.group} and row.target.is_daemon), None)
     if row is None:
         raise ValueError(f"--profile: no row of the daemon is called {name!r}")

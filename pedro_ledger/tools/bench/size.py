@@ -1,7 +1,9 @@
-"""A large ledger, made inside the server: every user gets the same steps, an opening and then deducts of one credit.
+"""A large ledger, made inside the server: every user gets the same steps, an opening and then
+deducts of one credit.
 
-The rows are those that the daemon would have written, hash chain included, so `verify` accepts them. What is the same for every
-user in an entry's id and in its hashed form (see `ledger/chain.py`) is made here once; the user's own part is added in SQL.
+The rows are those that the daemon would have written, hash chain included, so `verify` accepts
+them. What is the same for every user in an entry's id and in its hashed form (see
+`ledger/chain.py`) is made here once; the user's own part is added in SQL.
 """
 
 import asyncio
@@ -70,7 +72,8 @@ def _step(seq: int, at_ms: int) -> Step:
 
 
 async def load(url: str, users: int, entries: int, *, stride_ms: int = 1) -> None:
-    """Fill an empty, migrated database with `users` users and `entries` entries in all, on as many connections as there are cores.
+    """Fill an empty, migrated database with `users` users and `entries` entries in all, on as many
+    connections as there are cores.
 
     A user's entries are `stride_ms` apart; the last one is an hour old.
     """

@@ -1,4 +1,6 @@
-"""The run: a warm-up of every row, then round after round of all rows, so that what changes over time changes them alike."""
+"""The run: a warm-up of every row, then round after round of all rows, so that what changes over
+time changes them alike.
+"""
 
 import asyncio
 import secrets
@@ -56,6 +58,10 @@ class Report:
         return all(row.is_sound for row in self.rows.values()) and all(each["status"] == 0 for each in self.verified)
 
 
+DYING_S = 5.0
+"""A daemon that closed a connection unasked gets so long to be seen to have ended."""
+
+
 def run_rows(rig: Rig, plan: Plan, on_run: Callable[[str], None]) -> dict[str, RowResult]:
     """Run every row of the plan; `on_run` is told what comes next."""
     results = {row.name: RowResult(row.name, row.connections, generator_of(row, plan)) for row in plan.rows}
@@ -79,7 +85,8 @@ def generator_of(row: Row, plan: Plan) -> str:
 def measure(
     rig: Rig, row: Row, plan: Plan, seconds: int, *, before_count: Callable[[Server], None] = lambda server: None
 ) -> Sample:
-    """One run of one row. `before_count` is called between the end of the load and the end of the CPU's count.
+    """One run of one row. `before_count` is called between the end of the load and the end of the
+    CPU's count.
 
     Raises `BenchError` where the process under test has ended.
     """
@@ -110,7 +117,7 @@ def _counts(server: Server) -> Counts:
     try:
         return read_counts(server.port)
     except (OSError, HTTPException) as error:
-        server.check()
+        server.check(DYING_S)
         raise BenchError(f"port {server.port} does not tell its metrics: {error}") from None
 
 

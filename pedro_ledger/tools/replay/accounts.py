@@ -1,4 +1,6 @@
-"""The users of a run and what the replay itself knows of them: where they stood at first, and every receipt since."""
+"""The users of a run and what the replay itself knows of them: where they stood at first, and every
+receipt since.
+"""
 
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -28,11 +30,15 @@ class ReplayUser:
     def __init__(self, clerk_id: str) -> None:
         self.clerk_id = clerk_id
         self.start_seq = 0
-        """Entries up to here were there before the clock started; an earlier replay of the run wrote them."""
+        """Entries up to here were there before the clock started; an earlier replay of the run
+        wrote them.
+        """
         self.credits = 0
         """What the balance must be: the one at the start, and every change since."""
         self.known: dict[str, Known] = {}
-        """Entries of this run by their id, those of an earlier replay of it included: their receipts came again."""
+        """Entries of this run by their id, those of an earlier replay of it included: their
+        receipts came again.
+        """
         self.oddity: str | None = None
         """The first receipt that cannot be right."""
 
@@ -51,8 +57,8 @@ class ReplayUser:
         return f"/v1/users/{quote(self.user_id, safe='')}"
 
     def take(self, receipt: dict[str, Any], sign: int, asked: int | None) -> bool:
-        """Book a receipt of `asked` credits (None: the price was the daemon's to find). Returns whether it is news,
-        and not of an earlier replay of the run.
+        """Book a receipt of `asked` credits (None: the price was the daemon's to find). Returns
+        whether it is news, and not of an earlier replay of the run.
         """
         entry_id, credits, seq = receipt["entryId"], receipt["credits"], receipt["seq"]
         if entry_id in self.known:

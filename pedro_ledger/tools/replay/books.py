@@ -1,4 +1,6 @@
-"""Whether the books agree: balances and statements, read back over HTTP, against what the replay knows itself."""
+"""Whether the books agree: balances and statements, read back over HTTP, against what the replay
+knows itself.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +12,9 @@ from pedro_ledger.tools.replay.parallel import Stage, in_parallel
 
 PAGE_SIZE = 200
 READINGS_MAX, READING_PAUSE_S = 20, 0.5
-"""How often a statement is read again that ends before the balance read first, and how long after."""
+"""How often a statement is read again that ends before the balance read first, and how long
+after.
+"""
 
 
 class Disagreement(NamedTuple):
@@ -36,7 +40,9 @@ class Books:
 
 
 async def compare_books(client: DaemonClient, users: Sequence[ReplayUser], *, concurrency: int, stage: Stage) -> Books:
-    """Read the books of all users of the run and compare them; disagreements in the order of `users`."""
+    """Read the books of all users of the run and compare them; disagreements in the order of
+    `users`.
+    """
     books = Books()
     found: dict[str, Disagreement] = {}
 
@@ -79,7 +85,8 @@ def disagreement(user: ReplayUser, balance: dict[str, Any], statement: Sequence[
 def _in_entries(user: ReplayUser, statement: Sequence[dict[str, Any]]) -> str | None:
     """The user belongs to the run, so past `user.start_seq` every entry must have a receipt.
 
-    Up to there entries may stand that have none: the signup's, and those of an earlier replay of the run that went further.
+    Up to there entries may stand that have none: the signup's, and those of an earlier replay of
+    the run that went further.
     """
     posted = 0
     for seq, entry in enumerate(statement, 1):

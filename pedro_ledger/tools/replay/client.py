@@ -1,4 +1,6 @@
-"""The daemon as the replay calls it: one call, repeated under the same idempotency key until it has an answer."""
+"""The daemon as the replay calls it: one call, repeated under the same idempotency key until it has
+an answer.
+"""
 
 import asyncio
 import os
@@ -42,7 +44,10 @@ class NotAnswered(Exception):
 
 
 class DaemonClient:
-    """Calls over one session. Counts retries, and keeps how long each operation took, its retries included, in seconds."""
+    """Calls over one session.
+
+    Counts retries, and keeps how long each operation took, its retries included, in seconds.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, base: URL, key: str, *, patience_s: float) -> None:
         self._session = session
@@ -58,7 +63,9 @@ class DaemonClient:
         self.latencies_s = array("d")
 
     def url(self, path: str) -> URL:
-        """The address of `path`, whose parts are quoted already; worth keeping, for it is dear to make."""
+        """The address of `path`, whose parts are quoted already; worth keeping, for it is dear to
+        make.
+        """
         return URL(self._base + path, encoded=True)
 
     async def probe(self) -> None:
@@ -75,7 +82,9 @@ class DaemonClient:
             raise self.unexpected(answer)
 
     async def operate(self, url: URL, key: str, body: bytes) -> Answer:
-        """POST an operation: 201 with a receipt, or 402. Raises `ReplayStopped` for any other answer, and for none."""
+        """POST an operation: 201 with a receipt, or 402. Raises `ReplayStopped` for any other
+        answer, and for none.
+        """
         started = perf_counter()
         answer = await self._call("POST", url, body, {**self._headers, "Idempotency-Key": key})
         self.latencies_s.append(perf_counter() - started)

@@ -60,7 +60,8 @@ def command(
 ) -> None:
     """Replay a usage trace against a running daemon over HTTP, and check its books.
 
-    Exits with 1 where the books disagree with what was acknowledged, with 2 where the replay could not be done.
+    Exits with 1 where the books disagree with what was acknowledged, with 2 where the replay could
+    not be done.
     """
 
     run_id = run_id or secrets.token_hex(4)

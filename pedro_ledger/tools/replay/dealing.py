@@ -1,4 +1,7 @@
-"""Who makes which request of a trace that names no users, and what it asks for. The same seed deals the same, every time."""
+"""Who makes which request of a trace that names no users, and what it asks for.
+
+The same seed deals the same, every time.
+"""
 
 from bisect import bisect
 from itertools import accumulate
@@ -6,7 +9,9 @@ from random import Random
 
 
 class Dealer:
-    """Deals requests to users 1 to `users`, the n-th with a weight of 1 / n ** `exponent`: 0 treats all alike, 1 is Zipf's law."""
+    """Deals requests to users 1 to `users`, the n-th with a weight of 1 / n ** `exponent`: 0 treats
+    all alike, 1 is Zipf's law.
+    """
 
     def __init__(self, users: int, exponent: float, seed: int) -> None:
         self._upto = list(accumulate(number**-exponent for number in range(1, users + 1)))

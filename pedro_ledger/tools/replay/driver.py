@@ -1,4 +1,6 @@
-"""Sends the requests of a trace: as fast as it goes, or at a multiple of the speed at which they were made."""
+"""Sends the requests of a trace: as fast as it goes, or at a multiple of the speed at which they
+were made.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,7 +30,10 @@ class Step(NamedTuple):
 
 
 class Tally:
-    """What the replay counts. `before`: by an earlier replay of the same run, so that nothing moved now."""
+    """What the replay counts.
+
+    `before`: by an earlier replay of the same run, so that nothing moved now.
+    """
 
     def __init__(self) -> None:
         self.accepted = 0
@@ -39,15 +44,18 @@ class Tally:
         self.credits_deducted = 0
         self.credits_topped_up = 0
         self.replayed = 0
-        """Answers that had been given before, to an earlier replay or to a try whose answer was lost."""
+        """Answers that had been given before, to an earlier replay or to a try whose answer was
+        lost.
+        """
         self.behind_s = 0.0
         """How much later than planned a request was sent, at worst."""
         self.seconds = 0.0
 
 
 class Driver:
-    """Replays steps. Whatever it does next for a request depends only on answers that the daemon repeats, so a run that
-    is replayed, or was cut short and goes on, meets the keys that it used before.
+    """Replays steps. Whatever it does next for a request depends only on answers that the daemon
+    repeats, so a run that is replayed, or was cut short and goes on, meets the keys that it used
+    before.
     """
 
     def __init__(self, client: DaemonClient, tally: Tally, *, run_id: str, top_up: int, speed: float) -> None:
@@ -85,8 +93,9 @@ class Driver:
         tally.refused += 1
 
     async def _grant(self, user: ReplayUser, key: str, refusal: Answer) -> None:
-        """Top up by so many times the unit as cover what was refused. The refusal's creditsRequired is repeated with it,
-        the balance of the moment would not be: the same run must ask for the same grant.
+        """Top up by so many times the unit as cover what was refused. The refusal's creditsRequired
+        is repeated with it, the balance of the moment would not be: the same run must ask for the
+        same grant.
         """
         tally = self._tally
         credits = min(-(-refusal.body["creditsRequired"] // self._top_up) * self._top_up, CREDITS_MAX)

@@ -8,7 +8,9 @@ T = TypeVar("T")
 
 
 class Stage:
-    """How far a part of the replay is; what shows progress looks at it, so that counting costs a request nothing."""
+    """How far a part of the replay is; what shows progress looks at it, so that counting costs a
+    request nothing.
+    """
 
     __slots__ = ("done",)
 
@@ -19,7 +21,10 @@ class Stage:
 async def in_parallel(
     items: Iterable[T], work: Callable[[T], Awaitable[None]], *, workers: int, stage: Stage | None = None
 ) -> None:
-    """Run `work` on each of `items`, begun in their order, `workers` at once. The first error ends all and is raised."""
+    """Run `work` on each of `items`, begun in their order, `workers` at once.
+
+    The first error ends all and is raised.
+    """
     waiting = iter(items)
     stage = stage or Stage()
 

@@ -12,7 +12,9 @@ LEAST, MOST = Decimal("0.000001"), Decimal(1_000_000)
 
 
 class TokenPrice:
-    """Credits per 1,000 tokens, context and generated together; exact, so that no request is rounded up by a float's error."""
+    """Credits per 1,000 tokens, context and generated together; exact, so that no request is
+    rounded up by a float's error.
+    """
 
     def __init__(self, per_1k: str) -> None:
         try:
@@ -29,7 +31,8 @@ class TokenPrice:
 
 
 def credits_asked(file: Path, line: TraceLine, price: TokenPrice | None) -> int | None:
-    """Credits that a request asks for: its own, or by its tokens; None leaves it to the feature costs.
+    """Credits that a request asks for: its own, or by its tokens; None leaves it to the feature
+    costs.
 
     Raises `TraceError` for more than fit.
     """

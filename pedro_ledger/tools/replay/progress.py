@@ -15,7 +15,10 @@ REFRESH_S = 0.25
 
 
 class Screen:
-    """One bar a stage. It looks at the stages four times a second; the stages know nothing of it."""
+    """One bar a stage.
+
+    It looks at the stages four times a second; the stages know nothing of it.
+    """
 
     def __init__(self, *, is_shown: bool) -> None:
         console = Console(stderr=True)

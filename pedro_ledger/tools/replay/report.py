@@ -46,7 +46,9 @@ class Report(NamedTuple):
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` (0 to 1) of all do not exceed; 0 where there are none."""
+    """The smallest value that at least `share` (0 to 1) of all do not exceed; 0 where there are
+    none.
+    """
     return ascending[max(0, ceil(share * len(ascending)) - 1)] if ascending else 0.0
 
 

@@ -43,7 +43,10 @@ class Plan(NamedTuple):
 
 
 def replay(plan: Plan, *, as_json: bool) -> bool:
-    """Replay `plan` with progress, print the report, and return whether the books agree. Raises `ReplayStopped`."""
+    """Replay `plan` with progress, print the report, and return whether the books agree.
+
+    Raises `ReplayStopped`.
+    """
     with Screen(is_shown=not as_json) as screen:
         if sys.platform == "win32":
             report = asyncio.run(run_replay(plan, screen))
@@ -60,7 +63,10 @@ def replay(plan: Plan, *, as_json: bool) -> bool:
 
 
 def deal(plan: Plan) -> tuple[list[Step], list[ReplayUser]]:
-    """Every request with its user, and the users that have any. A line's user depends on nothing but the seed and the lines before."""
+    """Every request with its user, and the users that have any.
+
+    A line's user depends on nothing but the seed and the lines before.
+    """
     dealer = Dealer(plan.users, plan.zipf, plan.seed)
     users: dict[str, ReplayUser] = {}
     steps = []
@@ -76,7 +82,10 @@ def deal(plan: Plan) -> tuple[list[Step], list[ReplayUser]]:
 
 
 async def run_replay(plan: Plan, screen: Screen) -> Report:
-    """Replay `plan` and compare the books. Raises `ReplayStopped` where the daemon cannot be reached, or answers what it should not."""
+    """Replay `plan` and compare the books.
+
+    Raises `ReplayStopped` where the daemon cannot be reached, or answers what it should not.
+    """
     steps, users = deal(plan)
     tally, workers = Tally(), plan.concurrency
     connector = aiohttp.TCPConnector(limit=workers, keepalive_timeout=60)

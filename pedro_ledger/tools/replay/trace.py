@@ -1,4 +1,7 @@
-"""Reading usage traces: the CSV of the public Azure LLM inference traces, and NDJSON. What a line costs is not known here."""
+"""Reading usage traces: the CSV of the public Azure LLM inference traces, and NDJSON.
+
+What a line costs is not known here.
+"""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,7 +19,9 @@ NDJSON_REQUIRED = ("timestamp", "contextTokens", "generatedTokens")
 NDJSON_OPTIONAL = ("operationType", "user", "credits")
 TOKENS_MAX = 2**31 - 1
 TEXT_LENGTH_MAX = 128
-"""Longest name of a user or operation type; with what is put before it, it still fits a Clerk id."""
+"""Longest name of a user or operation type; with what is put before it, it still fits a Clerk
+id.
+"""
 _SHAPES = f'a header with {",".join(CSV_COLUMNS)}, or NDJSON such as {{"timestamp": …, "contextTokens": …, "generatedTokens": …}}'
 
 
@@ -35,9 +40,11 @@ class TraceLine(NamedTuple):
 
 
 def read_trace(file: Path, limit: int | None = None) -> list[TraceLine]:
-    """The first `limit` requests of a trace, all of them without. Raises `TraceError`, naming file, line and what was expected.
+    """The first `limit` requests of a trace, all of them without. Raises `TraceError`, naming file,
+    line and what was expected.
 
-    All are read before the first is sent, so that a bad line is found before any credits have moved.
+    All are read before the first is sent, so that a bad line is found before any credits have
+    moved.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
@@ -75,7 +82,8 @@ def _read_csv(file: Path, columns: list[int], numbered: Iterator[tuple[int, str]
     for number, line in numbered:
         if line.isspace():
             continue
-        # No field of these traces is quoted, so a line is a row: its number is right whatever stands in it.
+        # No field of these traces is quoted, so a line is a row: its number is right whatever
+        # stands in it.
         cells = line.rstrip("\r\n").split(",")
         try:
             yield TraceLine(number, _seconds(cells[at]), _tokens(cells[context]), _tokens(cells[generated]))

@@ -1,4 +1,6 @@
-"""Holds over HTTP: set aside, charge, give back; who may, what is refused, what statements and the app see."""
+"""Holds over HTTP: set aside, charge, give back; who may, what is refused, what statements and the
+app see.
+"""
 
 import asyncio
 

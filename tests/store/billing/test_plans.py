@@ -1,4 +1,6 @@
-"""Bringing events and accounts of the version before to plans by their id: in small steps, resumed where they were interrupted."""
+"""Bringing events and accounts of the version before to plans by their id: in small steps, resumed
+where they were interrupted.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -52,7 +54,9 @@ MEANT = {"u1": "p1", "u2": None, "u3": "p3", "u4": "p1", "u5": None, "u6": None,
 
 @pytest.fixture
 async def before_url(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """A database of the version before, with events that it recorded and accounts that it opened (u1 to u8)."""
+    """A database of the version before, with events that it recorded and accounts that it opened
+    (u1 to u8).
+    """
     name = await server.clone("prisma_template")
     files = migrations.migration_files()
     with monkeypatch.context() as patched:

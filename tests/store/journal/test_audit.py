@@ -1,4 +1,6 @@
-"""`verify` finds what was done to a ledger behind its guards, and names the first bad user and seq."""
+"""`verify` finds what was done to a ledger behind its guards, and names the first bad user and
+seq.
+"""
 
 import asyncpg
 import pytest

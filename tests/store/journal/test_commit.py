@@ -1,4 +1,6 @@
-"""Committing on a real server: what fits, what does not, and what became of a commit whose answer was lost."""
+"""Committing on a real server: what fits, what does not, and what became of a commit whose answer
+was lost.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -147,9 +149,11 @@ async def test_a_read_only_server_certainly_commits_nothing(database: Database, 
 
 
 async def test_connections_that_are_ended_again_and_again_lose_nothing(api: Api, connection: Connection) -> None:
-    """Every backend but ours is terminated, over and over, under load; what was acknowledged is there once.
+    """Every backend but ours is terminated, over and over, under load; what was acknowledged is
+    there once.
 
-    Again after every tenth acknowledgement, not at times: on a busy machine nothing else would be done between two.
+    Again after every tenth acknowledgement, not at times: on a busy machine nothing else would be
+    done between two.
     """
     users = [await api.user(100_000) for _ in range(5)]
     acknowledged = 0

@@ -1,4 +1,6 @@
-"""Keys are looked up by user and key on the plan that is kept from a time when the tables were empty."""
+"""Keys are looked up by user and key on the plan that is kept from a time when the tables were
+empty.
+"""
 
 import re
 

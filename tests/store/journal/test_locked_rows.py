@@ -1,4 +1,6 @@
-"""What a commit does with rows that somebody else has locked: a balance is passed over, an account is waited for, not for long."""
+"""What a commit does with rows that somebody else has locked: a balance is passed over, an account
+is waited for, not for long.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -116,7 +118,9 @@ async def test_a_locked_user_ends_the_batch_where_the_key_to_users_is_enforced(
 async def test_in_a_circle_of_waits_it_is_the_daemon_who_gives_way(
     database: Database, writer: BatchWriter, connection: Connection
 ) -> None:
-    """The app holds the last account and wants the first; the commit holds the first and wants the last."""
+    """The app holds the last account and wants the first; the commit holds the first and wants the
+    last.
+    """
     accounts = sorted([await account(database, name) for name in "abc"], key=lambda each: each.user_id)
     first, _, last = accounts
     async with locked(database, ACCOUNT, "FOR UPDATE", last) as app:
@@ -133,7 +137,9 @@ async def test_in_a_circle_of_waits_it_is_the_daemon_who_gives_way(
 async def test_a_circle_through_the_user_and_the_balance_ends_the_same_way(
     database: Database, writer: BatchWriter, connection: Connection
 ) -> None:
-    """The app holds the user and wants the balance; the commit holds the balance and its foreign key wants the user."""
+    """The app holds the user and wants the balance; the commit holds the balance and its foreign
+    key wants the user.
+    """
     await enforce_the_key_to_users(connection)
     a = await account(database, "a")
     async with locked(database, USER, "FOR UPDATE", a) as app:

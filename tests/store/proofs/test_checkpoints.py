@@ -1,4 +1,6 @@
-"""Checkpoints find what a consistent ledger cannot tell: that it was rewritten as a whole, or rolled back."""
+"""Checkpoints find what a consistent ledger cannot tell: that it was rewritten as a whole, or
+rolled back.
+"""
 
 import asyncio
 import os
@@ -56,7 +58,9 @@ async def tampering(database: Database) -> Connection:
 
 
 async def rewrite(connection: Connection, user: str, seq: int) -> None:
-    """What an owner who knows the format does: change an entry, then every hash after it, and the account's head."""
+    """What an owner who knows the format does: change an entry, then every hash after it, and the
+    account's head.
+    """
     await connection.execute(
         "UPDATE pedro_ledger.entry SET actor = 'key_OTHER' WHERE user_id = $1 AND seq = $2", user, seq
     )

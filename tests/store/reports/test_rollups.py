@@ -1,4 +1,6 @@
-"""Reports from rollups and queues equal the query over the raw rows, at any moment and whoever wrote the rows."""
+"""Reports from rollups and queues equal the query over the raw rows, at any moment and whoever
+wrote the rows.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

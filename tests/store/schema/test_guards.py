@@ -55,7 +55,9 @@ REFUSED = {
 
 
 async def with_something_of_everything(api: Api, connection: Connection) -> str:
-    """A user with 99 credits, entries and a refusal, beside one with a grant that ends and a key that was revoked."""
+    """A user with 99 credits, entries and a refusal, beside one with a grant that ends and a key
+    that was revoked.
+    """
     user = await api.user(100)
     await api.deduct(user, 1)
     assert (await api.deduct(user, 5000)).status == 402
@@ -171,7 +173,9 @@ OF_OLD_VERSIONS = {
 
 
 async def test_each_guard_is_what_refuses(api: Api, connection: Connection) -> None:
-    """Without the guard, the statement is not refused any more, or by another guard in other words."""
+    """Without the guard, the statement is not refused any more, or by another guard in other
+    words.
+    """
     user = await with_something_of_everything(api, connection)
     triggers = await connection.fetch(
         "SELECT tgname, tgrelid::regclass::text AS on FROM pg_trigger "

@@ -1,4 +1,6 @@
-"""The schema: what Prisma would make, made once, beside others, and never on top of something else."""
+"""The schema: what Prisma would make, made once, beside others, and never on top of something
+else.
+"""
 
 import asyncio
 from pathlib import Path

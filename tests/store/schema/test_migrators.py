@@ -1,4 +1,6 @@
-"""Migrators as processes of their own: many at once, killed in the middle, kept out, and behind a pooler."""
+"""Migrators as processes of their own: many at once, killed in the middle, kept out, and behind a
+pooler.
+"""
 
 import asyncio
 import json
@@ -57,7 +59,9 @@ async def until(observer: Connection, condition: str) -> None:
 
 
 async def test_eight_processes_at_once_migrate_once(empty_url: str, observer: Connection) -> None:
-    """They are held at the lock until all eight are there: started freely, the first is done before the last has come."""
+    """They are held at the lock until all eight are there: started freely, the first is done before
+    the last has come.
+    """
     await observer.execute("SELECT pg_advisory_lock($1)", Lock.MIGRATIONS)
     migrators = [asyncio.create_task(command("migrate", "--json", DATABASE_URL=empty_url)) for _ in range(8)]
     await until(observer, "SELECT count(*) = 8 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
@@ -69,7 +73,9 @@ async def test_eight_processes_at_once_migrate_once(empty_url: str, observer: Co
 
 
 async def test_a_killed_migrator_leaves_nothing_and_lets_the_next_one_in(empty_url: str, observer: Connection) -> None:
-    """Neither the server nor the connection (`pgbouncer=true` brings no settings) looks after dead clients: the migrator does."""
+    """Neither the server nor the connection (`pgbouncer=true` brings no settings) looks after dead
+    clients: the migrator does.
+    """
     database = await observer.fetchval("SELECT current_database()")
     await observer.execute(f"ALTER DATABASE {database} SET client_connection_check_interval = 0")
     await observer.execute("SELECT pg_advisory_lock($1)", HELD)
@@ -79,7 +85,8 @@ async def test_a_killed_migrator_leaves_nothing_and_lets_the_next_one_in(empty_u
     await until(observer, f"SELECT EXISTS (SELECT FROM pg_locks WHERE objid = {HELD} AND NOT granted)")
     migrator.kill()
     await migrator.wait()
-    # The held lock is never given back: only the server's own look at the dead client can end that session.
+    # The held lock is never given back: only the server's own look at the dead client can end that
+    # session.
     await until(
         observer,
         f"SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid <> {HELD})"
@@ -151,7 +158,9 @@ async def test_a_schema_named_like_the_role_does_not_get_the_apps_tables(empty_u
 async def test_migrations_do_not_go_through_a_transaction_pooler(
     empty_url: str, observer: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pooler answers in the server's place, so the process that it names is not the one that works."""
+    """A pooler answers in the server's place, so the process that it names is not the one that
+    works.
+    """
     with monkeypatch.context() as patch:
         patch.setattr(asyncpg.Connection, "get_server_pid", lambda _: -1)
         with pytest.raises(PoolerError, match="set DIRECT_URL"):

@@ -1,4 +1,6 @@
-"""Customers' own tokens: real RSA signatures, keys from a real JWKS server; they read what is theirs, and nothing else."""
+"""Customers' own tokens: real RSA signatures, keys from a real JWKS server; they read what is
+theirs, and nothing else.
+"""
 
 import hmac
 from collections.abc import AsyncIterator

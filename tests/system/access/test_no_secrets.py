@@ -60,7 +60,9 @@ def has_missed_its_keys(log: Path) -> bool:
 
 
 async def lived_through(settings: dict[str, str], made: str, connection: asyncpg.Connection, log: Path) -> str:  # type: ignore[type-arg]
-    """What the daemon printed and answered, from its start over mistakes of callers, of its own and of the server, to its end."""
+    """What the daemon printed and answered, from its start over mistakes of callers, of its own and
+    of the server, to its end.
+    """
     answers = []
     async with served(log=log, **settings) as daemon, aiohttp.ClientSession() as session:  # type: ignore[arg-type]
 

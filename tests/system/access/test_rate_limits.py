@@ -16,7 +16,9 @@ PACES = st.builds(Pace, st.sampled_from([0.25, 0.5, 1.0, 2.0, 8.0]), st.integers
 
 
 class Bucket:
-    """The same limit told another way: a bucket of tokens that fills at an even pace, in exact numbers."""
+    """The same limit told another way: a bucket of tokens that fills at an even pace, in exact
+    numbers.
+    """
 
     def __init__(self, pace: Pace) -> None:
         self.pace, self.tokens, self.at = pace, Fraction(pace.burst), Fraction(0)

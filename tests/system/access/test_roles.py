@@ -1,4 +1,6 @@
-"""An owner that migrates and an app role that serves: the second cannot change or remove entries by any statement."""
+"""An owner that migrates and an app role that serves: the second cannot change or remove entries by
+any statement.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -151,7 +153,9 @@ async def test_the_app_role_can_neither_change_nor_remove_what_was_written(serve
 
 
 async def test_each_of_them_would_do_something_as_the_owner(served_by_role: Served) -> None:
-    """So that a statement is not refused for its spelling: the owner is stopped by nothing but a guard."""
+    """So that a statement is not refused for its spelling: the owner is stopped by nothing but a
+    guard.
+    """
     *_, owner, _, user = served_by_role
     for name, statement in FORBIDDEN.items():
         if name in {"read a file", "add a rule", "become another"}:

@@ -1,4 +1,5 @@
-"""`pedro-ledger` with one part altered, for trials that need what no setting offers: `python -m tests.system.faults.altered_daemon serve`.
+"""`pedro-ledger` with one part altered, for trials that need what no setting offers: `python -m
+tests.system.faults.altered_daemon serve`.
 
 PEDRO_TEST_SESSION     JSON that replaces what the daemon sets on its database sessions
 PEDRO_TEST_CLOCK_FILE  a file with the milliseconds by which the daemon's clock is wrong

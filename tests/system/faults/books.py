@@ -1,4 +1,7 @@
-"""The database's side of a trial: the ledger by `seq`, and what was derived from it. Plain SQL, nothing of pedro_ledger."""
+"""The database's side of a trial: the ledger by `seq`, and what was derived from it.
+
+Plain SQL, nothing of pedro_ledger.
+"""
 
 from typing import Any, NamedTuple
 

@@ -1,7 +1,9 @@
-"""Clients as they are in the world: many at once, single calls and batches, repeats, refunds, and no trust in silence.
+"""Clients as they are in the world: many at once, single calls and batches, repeats, refunds, and
+no trust in silence.
 
-Every choice comes from a seed. Everything asked and told goes into the journal; what got no certain answer is asked again
-with the same key, or now and then left in doubt, as a client that died would leave it.
+Every choice comes from a seed. Everything asked and told goes into the journal; what got no certain
+answer is asked again with the same key, or now and then left in doubt, as a client that died would
+leave it.
 """
 
 import asyncio

@@ -17,7 +17,10 @@ APPLIED, REFUSED, NOT_APPLIED, UNKNOWN, REUSED = "applied", "refused", "not appl
 
 
 class Attempt:
-    """One operation in one request. Times in nanoseconds on one clock; `told_at` is NEVER without an answer."""
+    """One operation in one request.
+
+    Times in nanoseconds on one clock; `told_at` is NEVER without an answer.
+    """
 
     __slots__ = ("answer", "ask", "sent_at", "told_at", "verdict")
 

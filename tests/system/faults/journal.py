@@ -1,7 +1,9 @@
-"""What clients asked and what they were told, written down as it happens: one JSON line each, with monotonic time in nanoseconds.
+"""What clients asked and what they were told, written down as it happens: one JSON line each, with
+monotonic time in nanoseconds.
 
-A line is written before its request leaves and after its answer came, so that whatever is killed in between, the journal
-knows at least what was asked. The clock is the machine's: journals of several processes can be laid side by side.
+A line is written before its request leaves and after its answer came, so that whatever is killed in
+between, the journal knows at least what was asked. The clock is the machine's: journals of several
+processes can be laid side by side.
 """
 
 import os
@@ -26,7 +28,10 @@ class Ask(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a client was told of one operation. `status` 0: the connection ended without an answer."""
+    """What a client was told of one operation.
+
+    `status` 0: the connection ended without an answer.
+    """
 
     status: int
     code: str | None = None

@@ -1,7 +1,8 @@
-"""The judge: lays what clients asked and were told beside what the ledger holds, and names every disagreement.
+"""The judge: lays what clients asked and were told beside what the ledger holds, and names every
+disagreement.
 
-A second, simpler model of the ledger. It shares no code with pedro_ledger: it knows the rules from API.md, and the hash
-chain from docs/formats/hash-chain.md.
+A second, simpler model of the ledger. It shares no code with pedro_ledger: it knows the rules from
+API.md, and the hash chain from docs/formats/hash-chain.md.
 """
 
 from bisect import bisect_left
@@ -56,7 +57,9 @@ class _Trial:
         yield from self._answers_in_time()
 
     def _the_ledger_alone(self) -> Iterator[tuple[str, str]]:
-        """Replay by seq: no gap, no debt, each balance the sum so far, refunds within what was used, the chain whole."""
+        """Replay by seq: no gap, no debt, each balance the sum so far, refunds within what was
+        used, the chain whole.
+        """
         balance, head = 0, bytes(32)
         refundable: dict[int, int] = {}
         for place, line in enumerate(self.books.lines, 1):
@@ -178,7 +181,9 @@ class _Trial:
         )
 
     def _answers_in_time(self) -> Iterator[tuple[str, str]]:
-        """A refusal for want of credits, and a balance, tell of a moment between question and answer."""
+        """A refusal for want of credits, and a balance, tell of a moment between question and
+        answer.
+        """
         lines = self.books.lines
         if not lines or lines[-1].seq != len(lines):
             return

@@ -1,4 +1,5 @@
-"""A PostgreSQL server as this process's own child, so that it can be killed, stopped, starved and promoted.
+"""A PostgreSQL server as this process's own child, so that it can be killed, stopped, starved and
+promoted.
 
 Nothing restarts it but the trial: the embedded server's keeper would be in the way.
 """
@@ -30,7 +31,9 @@ NOBODY = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
 class Cluster:
-    """A migrated data directory, made once and copied for each trial, and the programs that run it."""
+    """A migrated data directory, made once and copied for each trial, and the programs that run
+    it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._server = EmbeddedPostgres(folder, bin_dir=Path(PG_BIN) if PG_BIN else None, linger_s=0)

@@ -1,4 +1,6 @@
-"""What a trial stands on: a server of its own, daemons, clients, the journal; and how trials are named and judged."""
+"""What a trial stands on: a server of its own, daemons, clients, the journal; and how trials are
+named and judged.
+"""
 
 import asyncio
 import random
@@ -53,8 +55,9 @@ class Rig:
         return self.scale > 1
 
     def took(self, what: str, seconds: float, promised_s: float) -> None:
-        """Tell how long it took. Only the long set, which has a machine to itself, holds it against the promise: on a busy
-        one a process may stand still for longer, and what the quick set proves is that it came at all.
+        """Tell how long it took. Only the long set, which has a machine to itself, holds it against
+        the promise: on a busy one a process may stand still for longer, and what the quick set
+        proves is that it came at all.
         """
         self.figures[what] = f"{seconds:.2f} s, {promised_s:g} s were promised"
         limit_s = promised_s if self.is_long else PATIENCE_S
@@ -72,7 +75,9 @@ class Rig:
         data: Path | None = None,
         wal: Path | None = None,
     ) -> ChildServer:
-        """A started server with a migrated database, empty but for its tables; `data` and `wal` where they lie elsewhere."""
+        """A started server with a migrated database, empty but for its tables; `data` and `wal`
+        where they lie elsewhere.
+        """
         folder = self.folder / name
         folder.mkdir(mode=0o711)
         child = ChildServer(self.cluster, folder, settings=settings, data=data)

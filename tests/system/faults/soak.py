@@ -1,7 +1,8 @@
-"""The long set: `python -m tests.system.faults.soak --minutes 10`. Goes round all trials, with a new seed each, until the time is up.
+"""The long set: `python -m tests.system.faults.soak --minutes 10`. Goes round all trials, with a
+new seed each, until the time is up.
 
-Prints a line as each trial ends, at last the sums as docs/guarantees.md has them, and exits 1 at the first trial that fails, with the
-command that repeats it.
+Prints a line as each trial ends, at last the sums as docs/guarantees.md has them, and exits 1 at
+the first trial that fails, with the command that repeats it.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """PostgreSQL's wire protocol, as far as a proxy must know it to say where a commit is.
 
-The daemon commits a batch in one of two ways: as a prepared statement of its own, whose Sync commits it, or, through a
-transaction pooler, within BEGIN and COMMIT. Other transactions (a user is made, adopted) end with COMMIT too.
+The daemon commits a batch in one of two ways: as a prepared statement of its own, whose Sync
+commits it, or, through a transaction pooler, within BEGIN and COMMIT. Other transactions (a user is
+made, adopted) end with COMMIT too.
 """
 
 import struct
@@ -49,7 +50,9 @@ class CommitSpotter:
         self._bound = False
         self._in_block = False
         self.held_locks = False
-        """Whether the last request wrote a batch without committing it: it was inside BEGIN and COMMIT."""
+        """Whether the last request wrote a batch without committing it: it was inside BEGIN and
+        COMMIT.
+        """
 
     def is_commit(self, message: Message) -> bool:
         """Whether the request that `message` ends (a Sync, or a simple query) commits."""

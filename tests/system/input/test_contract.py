@@ -1,4 +1,6 @@
-"""Schemathesis against our own description, over the whole API of a real daemon: no 5xx, the contract kept, and the books agree."""
+"""Schemathesis against our own description, over the whole API of a real daemon: no 5xx, the
+contract kept, and the books agree.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,6 @@
-"""Every route with paths and queries that no caller means: nothing is answered with a 5xx, and every refusal is a problem."""
+"""Every route with paths and queries that no caller means: nothing is answered with a 5xx, and
+every refusal is a problem.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -35,7 +37,9 @@ async def daemon(server: TestServer) -> AsyncIterator[Api]:
 
 
 def targets(route: Route) -> list[str]:
-    """The route with each value in each place of the path, and in each parameter of the query, and some that it does not take."""
+    """The route with each value in each place of the path, and in each parameter of the query, and
+    some that it does not take.
+    """
     owner = "?user=clerk:odd" if "user" in route.query.names() else ""
     parts = [part for part in route.path.split("/") if part.startswith("{")]
     plain = route.path.replace("{user}", "clerk:odd").replace("{report}", "top-users")

@@ -1,4 +1,7 @@
-"""Bytes that no HTTP library would send: smuggled, dribbled, bombed, mutated. Nothing slips through, nobody else notices."""
+"""Bytes that no HTTP library would send: smuggled, dribbled, bombed, mutated.
+
+Nothing slips through, nobody else notices.
+"""
 
 import asyncio
 import gzip

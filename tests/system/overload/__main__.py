@@ -1,7 +1,9 @@
-"""`python -m tests.system.overload [--seconds N]`: what floods do to the others, in one run: the others' latency alone, beside one user's
-flood over few and over many connections, and beside ten thousand users', with room for all of it and without. Needs wrk.
+"""`python -m tests.system.overload [--seconds N]`: what floods do to the others, in one run: the
+others' latency alone, beside one user's flood over few and over many connections, and beside ten
+thousand users', with room for all of it and without. Needs wrk.
 
-Latencies are those of operations that were applied; what the others were refused is counted beside them.
+Latencies are those of operations that were applied; what the others were refused is counted beside
+them.
 """
 
 import argparse

@@ -27,7 +27,9 @@ SHIPPED = {
     "PRISMA_HIDE_UPDATE_MESSAGE": "1",
     "CHECKPOINT_DISABLE": "1",
 }
-"""For Prisma's command: it fetches no engine, which generating a client does not use, and asks nobody for news."""
+"""For Prisma's command: it fetches no engine, which generating a client does not use, and asks
+nobody for news.
+"""
 
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
@@ -60,7 +62,10 @@ async def install(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
-    """A folder of the app's: its packages as locked, its schema, its client. In `six`, Prisma 6 beside it."""
+    """A folder of the app's: its packages as locked, its schema, its client.
+
+    In `six`, Prisma 6 beside it.
+    """
     if shutil.which("npm") is None or shutil.which("node") is None:
         pytest.skip("node and npm are missing; Prisma 7 needs node 20 or newer")
     if int((await ran(HERE, "node", "--version")).strip("v\n").split(".")[0]) < 20:
@@ -101,7 +106,9 @@ async def test_the_apps_own_calls_and_its_new_deduct_work(app: Path, api: Api, d
 
 @pytest.fixture
 async def database_of_15() -> AsyncIterator[str]:
-    """A migrated database on PostgreSQL 15: Prisma 6 cannot read the catalog of 18, not even of what it made itself."""
+    """A migrated database on PostgreSQL 15: Prisma 6 cannot read the catalog of 18, not even of
+    what it made itself.
+    """
     if not (POSTGRES_15 / "postgres").exists():
         pytest.skip("PostgreSQL 15 is missing: apt-get install postgresql-15")
     with temporary_folder() as folder:
@@ -113,7 +120,9 @@ async def database_of_15() -> AsyncIterator[str]:
 
 
 async def test_db_push_finds_nothing_to_change_in_a_migrated_database(app: Path, database_of_15: str) -> None:
-    """By Prisma 6, the last whose schema engine is no program to download; its answer to a real difference is the control."""
+    """By Prisma 6, the last whose schema engine is no program to download; its answer to a real
+    difference is the control.
+    """
     push = ("npx", "--no-install", "prisma", "db", "push", "--skip-generate")
     out = await ran(app / "six", *push, DATABASE_URL=database_of_15)
     assert "The database is already in sync with the Prisma schema." in out

@@ -1,1 +1,3 @@
-"""What is wrong with one user, one row or one column stays its own: neighbours are served, and it heals without a restart."""
+"""What is wrong with one user, one row or one column stays its own: neighbours are served, and it
+heals without a restart.
+"""

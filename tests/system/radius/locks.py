@@ -23,7 +23,9 @@ LOCKS = [
 
 @asynccontextmanager
 async def row_locked(url: str, row: str, strength: str, user: str) -> AsyncIterator[asyncpg.Connection]:
-    """A program of the app's holds a row of `user` for the length of the block, in a transaction that it forgot."""
+    """A program of the app's holds a row of `user` for the length of the block, in a transaction
+    that it forgot.
+    """
     connection = await asyncpg.connect(url, server_settings={"application_name": "the app"})
     try:
         async with connection.transaction():

@@ -1,4 +1,6 @@
-"""What the database reports while it commits, and what follows: for the operation, its neighbours, readiness, and the same key later."""
+"""What the database reports while it commits, and what follows: for the operation, its neighbours,
+readiness, and the same key later.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -48,7 +48,9 @@ async def neighbours_are_served(api: Api, users: list[str], rounds: int = 3) -> 
 async def test_neighbours_are_served_while_a_row_is_locked(
     database_url: str, served_url: str, row: str, strength: str
 ) -> None:
-    """The lock goes only when the neighbours have had their answers, and the user whose row it was gets one then."""
+    """The lock goes only when the neighbours have had their answers, and the user whose row it was
+    gets one then.
+    """
     async with daemon_on(served_url, operation_timeout_s=20) as api:
         locked, *neighbours = [await api.user() for _ in range(NEIGHBOURS + 1)]
         async with row_locked(database_url, row, strength, locked):

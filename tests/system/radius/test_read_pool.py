@@ -1,4 +1,6 @@
-"""A row that the app locks holds up those who want that row: reads, keys, prices and readiness go on."""
+"""A row that the app locks holds up those who want that row: reads, keys, prices and readiness go
+on.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

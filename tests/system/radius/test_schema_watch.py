@@ -1,4 +1,6 @@
-"""The app's schema changes under a daemon that runs: it is told, everybody who can be served is, and it heals by itself."""
+"""The app's schema changes under a daemon that runs: it is told, everybody who can be served is,
+and it heals by itself.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,6 @@
-"""`python -m tests.system.replicas [--seconds N]`: throughput and stale units of one daemon and of three behind nginx. Needs wrk."""
+"""`python -m tests.system.replicas [--seconds N]`: throughput and stale units of one daemon and of
+three behind nginx. Needs wrk.
+"""
 
 import argparse
 import asyncio

@@ -16,7 +16,9 @@ NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
 def configured(port: int, replicas: Sequence[str], folder: Path, *, affinity: bool) -> str:
-    """The configuration with these addresses (`host:port`), all its files in `folder`; without affinity any replica takes any request."""
+    """The configuration with these addresses (`host:port`), all its files in `folder`; without
+    affinity any replica takes any request.
+    """
     text = CONFIGURATION.read_text()
     servers = iter(replicas)
     text, count = re.subn(r"server 127\.0\.0\.1:\d+", lambda _: f"server {next(servers)}", text)

@@ -1,4 +1,6 @@
-"""Three daemons behind a real nginx, with and without each user on one of them: the same correctness."""
+"""Three daemons behind a real nginx, with and without each user on one of them: the same
+correctness.
+"""
 
 import asyncio
 import re
@@ -32,7 +34,9 @@ async def behind_nginx(url: str, folder: Path, *, affinity: bool) -> AsyncIterat
 
 
 async def post(session: aiohttp.ClientSession, url: str, body: object, key: str = "") -> tuple[int, dict[str, object]]:
-    """Ask until there is an answer that is none of 502, 503 and 504, or a connection that breaks."""
+    """Ask until there is an answer that is none of 502, 503 and 504, or a connection that
+    breaks.
+    """
     while True:
         try:
             async with session.post(
@@ -59,7 +63,9 @@ async def stale_units(session: aiohttp.ClientSession, daemons: list[Served]) -> 
 async def test_one_replica_is_killed_and_every_credit_is_spent_once(
     affinity: bool, database_url: str, tmp_path: Path
 ) -> None:
-    """Each of ten users has 100 credits and is charged 150 times, every charge sent twice at once."""
+    """Each of ten users has 100 credits and is charged 150 times, every charge sent twice at
+    once.
+    """
     async with (
         behind_nginx(database_url, tmp_path, affinity=affinity) as (address, daemons),
         aiohttp.ClientSession() as session,
@@ -97,7 +103,9 @@ async def test_one_replica_is_killed_and_every_credit_is_spent_once(
 
 
 async def test_a_daemon_that_was_stopped_and_woken_commits_nothing_stale(database_url: str) -> None:
-    """What it had decided before it was stopped is decided again on what the other replica wrote meanwhile."""
+    """What it had decided before it was stopped is decided again on what the other replica wrote
+    meanwhile.
+    """
     async with (
         served(DATABASE_URL=database_url) as first,
         served(DATABASE_URL=database_url) as second,

@@ -1,4 +1,6 @@
-"""What nginx sends again when a replica breaks off: only what is applied once however often it comes."""
+"""What nginx sends again when a replica breaks off: only what is applied once however often it
+comes.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +17,9 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (D
 
 @pytest.fixture
 async def breaking_off(tmp_path: Path) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """An nginx before three servers that read a request and hang up, and the heads that they have read."""
+    """An nginx before three servers that read a request and hang up, and the heads that they have
+    read.
+    """
     heads: list[bytes] = []
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

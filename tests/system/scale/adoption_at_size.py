@@ -1,8 +1,10 @@
-"""A database that Prisma made, adopted and then partitioned under load: `python -m tests.system.scale.adoption_at_size`.
+"""A database that Prisma made, adopted and then partitioned under load: `python -m
+tests.system.scale.adoption_at_size`.
 
-It is made in an embedded server under the temporary folder and removed at the end. `migrate`, `verify` and `partition` run as an
-operator runs them; while the table is turned, a daemon takes deducts and refunds from 16 callers at once, and the longest time
-without an answer to any of them is printed.
+It is made in an embedded server under the temporary folder and removed at the end. `migrate`,
+`verify` and `partition` run as an operator runs them; while the table is turned, a daemon takes
+deducts and refunds from 16 callers at once, and the longest time without an answer to any of them
+is printed.
 """
 
 import argparse
@@ -52,7 +54,9 @@ async def timed(url: str, name: str) -> None:
 
 
 async def partition_under_load(url: str) -> None:
-    """Turn the table while 16 callers deduct and refund; print the longest time without an answer before, during and after."""
+    """Turn the table while 16 callers deduct and refund; print the longest time without an answer
+    before, during and after.
+    """
     async with Daemon(settings_for(url, log_level="error")).started() as running, Api.open(running) as api:
         known = [user["id"] for user in (await api.get("/v1/users?limit=200")).json["items"]]
         for user in known:

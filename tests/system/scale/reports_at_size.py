@@ -1,8 +1,10 @@
-"""How long reports take over a large ledger: `python -m tests.system.scale.reports_at_size --entries 10000000 --users 10000`.
+"""How long reports take over a large ledger: `python -m tests.system.scale.reports_at_size
+--entries 10000000 --users 10000`.
 
-The ledger is made in an embedded server under the temporary folder (about 1.5 KB of disk an entry) and removed at the end. Each
-report is asked as the daemon asks it: with nothing in the queues, then with as many uses in them as a busy daemon makes
-between two turns of its folding. At the end each is compared with the plain query over the raw rows.
+The ledger is made in an embedded server under the temporary folder (about 1.5 KB of disk an entry)
+and removed at the end. Each report is asked as the daemon asks it: with nothing in the queues, then
+with as many uses in them as a busy daemon makes between two turns of its folding. At the end each
+is compared with the plain query over the raw rows.
 """
 
 import argparse
@@ -62,7 +64,8 @@ async def main(users: int, entries: int, days: int) -> None:
         folder = RollupWorker(database, interval_s=5)
         changes = await folder.roll_up()
         print(f"{changes:,} changes folded in {perf_counter() - started:.0f} s", flush=True)
-        # Days come one after another in life, and so do their rows; this ledger was made user by user.
+        # Days come one after another in life, and so do their rows; this ledger was made user by
+        # user.
         await connection.execute("CLUSTER pedro_ledger.usage_by_user_span USING usage_by_user_span_day_idx")
         await connection.execute(
             "VACUUM ANALYZE pedro_ledger.usage_by_user_span, pedro_ledger.usage_by_user, pedro_ledger.usage_pending"

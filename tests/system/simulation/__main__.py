@@ -1,4 +1,6 @@
-"""`python -m tests.system.simulation [--seeds N] [--first N] [--seed N]`: run seeds, on every core; print what they showed."""
+"""`python -m tests.system.simulation [--seeds N] [--first N] [--seed N]`: run seeds, on every core;
+print what they showed.
+"""
 
 import argparse
 import sys

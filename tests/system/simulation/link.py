@@ -29,7 +29,10 @@ class Fault(Enum):
 
 
 class Weather:
-    """How often things go wrong. `clear` from the moment when the simulation wants everything to come to an end."""
+    """How often things go wrong.
+
+    `clear` from the moment when the simulation wants everything to come to an end.
+    """
 
     def __init__(self, random: Random) -> None:
         self.faults = random.choice((0.0, 0.1, 0.4, 0.8))
@@ -141,7 +144,10 @@ class Link:
             self._world.locks.accounts.subtract(users)
 
     async def _wait_for_accounts(self, units: Sequence[AnyUnit]) -> None:
-        """For as long as a commit waits for a lock. Raises `NotCommitted`, which tells whose accounts are locked then."""
+        """For as long as a commit waits for a lock.
+
+        Raises `NotCommitted`, which tells whose accounts are locked then.
+        """
         users = [unit.user_id for unit in units]
         for _ in range(LOCK_POLLS):
             if not self._world.locks.locked_accounts(users):

@@ -1,4 +1,6 @@
-"""Who holds which rows: a program of the app's that forgets its transaction, and commits that the server still works on."""
+"""Who holds which rows: a program of the app's that forgets its transaction, and commits that the
+server still works on.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,7 +8,9 @@ from typing import NamedTuple
 
 
 class Hold(NamedTuple):
-    """A program of the app's held a row of `user` from `begin` to `end` (seconds; infinity while it still does)."""
+    """A program of the app's held a row of `user` from `begin` to `end` (seconds; infinity while it
+    still does).
+    """
 
     user: str
     begin: float

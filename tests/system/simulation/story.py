@@ -1,4 +1,6 @@
-"""One seed's story: replicas on one world, callers that ask, hang up, ask again, and check every answer as it comes."""
+"""One seed's story: replicas on one world, callers that ask, hang up, ask again, and check every
+answer as it comes.
+"""
 
 import asyncio
 from collections import Counter
@@ -19,7 +21,9 @@ from tests.system.simulation.world import POISON, World, promise
 
 TIMEOUT_S = 5.0
 NOTICED_WITHIN_S = 1.5
-"""A row that was let go of is noticed within this time, the sweep that tells of deadlines included."""
+"""A row that was let go of is noticed within this time, the sweep that tells of deadlines
+included.
+"""
 START_MS = 1_795_000_000_000
 
 
@@ -132,7 +136,9 @@ class Story:
         return Outline(self.asked, self.answered, self.injected)
 
     async def _come_to_rest(self, replica: Replica) -> None:
-        """Callers gave up, perhaps; what they asked for is finished all the same, and nobody stays awake."""
+        """Callers gave up, perhaps; what they asked for is finished all the same, and nobody stays
+        awake.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + 120
         while replica.engine.registry.active or replica.engine.in_flight:
@@ -292,7 +298,9 @@ class Attempt:
             self._story.world.open_attempts[self._place] -= 1
 
     def _check_radius(self, error: LedgerError | None) -> None:
-        """Where nothing else goes wrong, a locked row concerns its own user: nobody else is refused, or waits for long."""
+        """Where nothing else goes wrong, a locked row concerns its own user: nobody else is
+        refused, or waits for long.
+        """
         if not self._story.is_calm:
             return
         now, locks = asyncio.get_running_loop().time(), self._story.world.locks

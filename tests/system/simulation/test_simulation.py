@@ -1,4 +1,6 @@
-"""The engine's promises under everything that a network and a database can do, thousands of times; and that breaking them shows."""
+"""The engine's promises under everything that a network and a database can do, thousands of times;
+and that breaking them shows.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,6 @@
-"""An event loop whose time is a number: a sleep of an hour takes no time, and the same program takes the same steps again."""
+"""An event loop whose time is a number: a sleep of an hour takes no time, and the same program
+takes the same steps again.
+"""
 
 import asyncio
 import selectors
@@ -39,7 +41,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` to its end in a loop of its own; what it left running is cancelled. Raises `Stuck` where nobody can go on."""
+    """Run `main` to its end in a loop of its own; what it left running is cancelled.
+
+    Raises `Stuck` where nobody can go on.
+    """
     loop = VirtualTimeLoop()
     asyncio.set_event_loop(loop)
     try:

@@ -1,4 +1,5 @@
-"""What PostgreSQL promises the engine, in a page: units all or nothing, on the revision that they were decided on, a key once.
+"""What PostgreSQL promises the engine, in a page: units all or nothing, on the revision that they
+were decided on, a key once.
 
 Every write is checked as it happens, so that the step that breaks a promise is the one that fails.
 """
@@ -39,7 +40,9 @@ class World:
         self.answers: dict[str, dict[str, Stored]] = {user: {} for user in users}
         self.locks = RowLocks()
         self.open_attempts: Counter[tuple[str, str]] = Counter()
-        """How many attempts under a user's key may still take effect: without an answer, or answered "unknown"."""
+        """How many attempts under a user's key may still take effect: without an answer, or
+        answered "unknown".
+        """
         self.broken: Broken | None = None
         """The first promise that a write broke, whoever waited for its answer."""
 
@@ -54,7 +57,10 @@ class World:
         return found
 
     def apply(self, units: Sequence[AnyUnit]) -> list[Outcome]:
-        """Write a batch. Raises `NotCommitted` with nothing written when the database refuses something in it."""
+        """Write a batch.
+
+        Raises `NotCommitted` with nothing written when the database refuses something in it.
+        """
         promise(len({unit.user_id for unit in units}) == len(units), "two units of one user in one batch")
         if any(
             isinstance(decided, Entry) and decided.details == POISON for unit in units for _, decided in unit.decided
@@ -67,7 +73,9 @@ class World:
             raise
 
     def settle(self, units: Sequence[AnyUnit]) -> list[Outcome | None]:
-        """What became of units whose commit ended without an answer; None where somebody holds the account."""
+        """What became of units whose commit ended without an answer; None where somebody holds the
+        account.
+        """
         locked = self.locks.locked_accounts(unit.user_id for unit in units)
         return [
             None if unit.user_id in locked else unit.settled(self.accounts[unit.user_id], self._known(unit))

@@ -126,7 +126,9 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 def started_in(folder: Path) -> dict[int, str]:
-    """The processes that the bench started over this data folder, by their number: daemons, PostgreSQL and its keeper."""
+    """The processes that the bench started over this data folder, by their number: daemons,
+    PostgreSQL and its keeper.
+    """
     found = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,4 +1,7 @@
-"""The way to the server takes longer, once a round trip. A clock of the test's own says when; the process is tried once."""
+"""The way to the server takes longer, once a round trip.
+
+A clock of the test's own says when; the process is tried once.
+"""
 
 import os
 import select

@@ -29,7 +29,9 @@ def receipt(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def user_with(entries: list[dict[str, Any]], start_seq: int, *, receipts_from: int = 2) -> ReplayUser:
-    """A user who stood at `start_seq` when the clock started, and has receipts from seq `receipts_from` on."""
+    """A user who stood at `start_seq` when the clock started, and has receipts from seq
+    `receipts_from` on.
+    """
     user = ReplayUser("replay-x-1")
     user.start_seq = start_seq
     user.credits = sum(entry["credits"] for entry in entries[:start_seq])
@@ -101,7 +103,9 @@ def test_a_balance_that_is_not_the_sum_is_found() -> None:
 
 
 class LaggingReplica:
-    """Gives the balance as it is; the statement without its last entry, as often as `late`, and in pages of two."""
+    """Gives the balance as it is; the statement without its last entry, as often as `late`, and in
+    pages of two.
+    """
 
     def __init__(self, late: int) -> None:
         self.late = late

@@ -15,7 +15,9 @@ DEDUCT, GRANTS = URL("http://daemon/deduct"), URL("http://daemon/grants")
 
 
 class Ledger:
-    """Grants everything, and refuses the first `refusals` deducts, as when others spend what was granted."""
+    """Grants everything, and refuses the first `refusals` deducts, as when others spend what was
+    granted.
+    """
 
     def __init__(self, refusals: int) -> None:
         self.refusals = refusals

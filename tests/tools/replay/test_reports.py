@@ -1,4 +1,6 @@
-"""Reports over replayed real traffic equal the query over the raw rows, while it is replayed and after."""
+"""Reports over replayed real traffic equal the query over the raw rows, while it is replayed and
+after.
+"""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +13,9 @@ from tests.support.processes import command
 from tests.support.rawreports import assert_equal_to_raw
 
 PIECE = Path(__file__).with_name("azure_conv_piece.csv")
-"""The first 1,000 requests of AzureLLMInferenceTrace_conv: Microsoft, CC-BY 4.0; Patel et al., "Splitwise", ISCA 2024."""
+"""The first 1,000 requests of AzureLLMInferenceTrace_conv: Microsoft, CC-BY 4.0; Patel et al.,
+"Splitwise", ISCA 2024.
+"""
 
 
 async def test_reports_equal_the_raw_query_while_the_azure_trace_is_replayed(

@@ -20,7 +20,9 @@ FLOOD = 24
 
 @scenario("reads of others within 1 s, none refused; ready; who wants the row is told busy")
 async def user_row_locked(rig: Rig) -> None:
-    """The app forgets a transaction that holds one `User` row: 3 s in the quick set, and 12 s in the long one."""
+    """The app forgets a transaction that holds one `User` row: 3 s in the quick set, and 12 s in
+    the long one.
+    """
     server = await rig.server()
     for url in (server.url(), server.url() + POOLED):
         await rig.daemon(url)

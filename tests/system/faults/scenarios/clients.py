@@ -13,7 +13,9 @@ AT_ONCE = 48
 
 @scenario("never half applied; a retry gives the original")
 async def clients_hang_up(rig: Rig) -> None:
-    """1,000 times in the quick set, 10,000 from scale 10 on: in the middle of the request, or before its answer."""
+    """1,000 times in the quick set, 10,000 from scale 10 on: in the middle of the request, or
+    before its answer.
+    """
     server = await rig.server()
     await rig.daemon(server.url())
     users = await rig.users(12, credits=20_000)
@@ -38,7 +40,9 @@ async def clients_hang_up(rig: Rig) -> None:
 
 
 async def _send_and_leave(rig: Rig, asks: list[Ask]) -> None:
-    """A request, or a part of it, and the end of the connection, by FIN or by RST, some milliseconds later."""
+    """A request, or a part of it, and the end of the connection, by FIN or by RST, some
+    milliseconds later.
+    """
     request = _wire(asks)
     if rig.random.random() < 0.3:
         request = request[: rig.random.randrange(1, len(request))]

@@ -1,4 +1,7 @@
-"""The control: a server that loses what it acknowledged. The judge must see it, else it proves nothing."""
+"""The control: a server that loses what it acknowledged.
+
+The judge must see it, else it proves nothing.
+"""
 
 import aiohttp
 
@@ -10,7 +13,8 @@ UNSAFE = {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_fl
 @scenario("the judge finds what is lost", control=True)
 async def control(rig: Rig) -> None:
     server = await rig.server(settings=UNSAFE)
-    # The daemon sets synchronous_commit on its own sessions, and would not be ready without: it is altered here.
+    # The daemon sets synchronous_commit on its own sessions, and would not be ready without: it is
+    # altered here.
     await rig.daemon(
         server.url(), module="tests.system.faults.altered_daemon", PEDRO_TEST_SESSION='{"synchronous_commit": "off"}'
     )

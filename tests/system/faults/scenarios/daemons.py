@@ -1,4 +1,6 @@
-"""The daemon itself is killed, stopped or ended, its clock jumps, and several of them share a database."""
+"""The daemon itself is killed, stopped or ended, its clock jumps, and several of them share a
+database.
+"""
 
 import asyncio
 import signal
@@ -86,7 +88,9 @@ async def daemon_stopped(rig: Rig) -> None:
 
 @scenario("the other replica goes on after the idle-in-transaction timeout; the woken one commits nothing stale")
 async def daemon_stopped_in_transaction(rig: Rig) -> None:
-    """Through a pooler a batch is written between BEGIN and COMMIT: there the daemon is stopped, and holds its users' locks."""
+    """Through a pooler a batch is written between BEGIN and COMMIT: there the daemon is stopped,
+    and holds its users' locks.
+    """
     server = await rig.server()
     proxy = await rig.proxy(server)
     stopping = await rig.daemon(server.url(proxy.folder) + POOLED)

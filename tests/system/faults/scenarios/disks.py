@@ -69,8 +69,8 @@ async def data_disk_full(rig: Rig) -> None:
 
 @scenario(WELL_AGAIN, needs=cannot_mount)
 async def wal_disk_full(rig: Rig) -> None:
-    """The server panics then. Without room it gives up, or goes on trying; with room it is started again if need be, as an
-    operator would."""
+    """The server panics then. Without room it gives up, or goes on trying; with room it is started
+    again if need be, as an operator would."""
     disk = _small_disk(rig, "disk", 160)
     small = {"min_wal_size": "32MB", "max_wal_size": "48MB", "wal_recycle": "off"}
     server = await rig.server(settings=small, wal=disk / "wal")

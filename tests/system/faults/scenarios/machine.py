@@ -14,7 +14,9 @@ LIMITS = {"PEDRO_COMMIT_TIMEOUT_S": "1", "PEDRO_OPERATION_TIMEOUT_S": "5"}
 
 @scenario("nothing lost, nothing twice, whatever comes together")
 async def everything_at_once(rig: Rig) -> None:
-    """Two daemons, one as through a pooler, each behind a proxy; every fault in turn, by the seed, without a pause between."""
+    """Two daemons, one as through a pooler, each behind a proxy; every fault in turn, by the seed,
+    without a pause between.
+    """
     server = await rig.server()
     proxies = [await rig.proxy(server), await rig.proxy(server)]
     urls = [server.url(proxies[0].folder), server.url(proxies[1].folder) + "&pgbouncer=true"]

@@ -27,12 +27,16 @@ async def account_rows_locked(rig: Rig) -> None:
 
 @scenario(UNNOTICED)
 async def rows_locked_in_transactions(rig: Rig) -> None:
-    """As through a pooler, and the user's row too, which a foreign key locks on servers before 18."""
+    """As through a pooler, and the user's row too, which a foreign key locks on servers before
+    18.
+    """
     await _hold_rows(rig, ["balance", "account", "user"], POOLED)
 
 
 async def _hold_rows(rig: Rig, rows: Sequence[str], query: str = "") -> None:
-    """The app locks a row of one user and forgets it: for 3 s in the quick set, and 12 s in the long one."""
+    """The app locks a row of one user and forgets it: for 3 s in the quick set, and 12 s in the
+    long one.
+    """
     server = await rig.server()
     await rig.daemon(server.url() + query, PEDRO_OPERATION_TIMEOUT_S=str(DEADLINE_S))
     users = await rig.users(24)

@@ -66,7 +66,9 @@ async def backends_terminated(rig: Rig) -> None:
 
 @scenario("503 before the deadline, memory bounded")
 async def server_stopped(rig: Rig) -> None:
-    """SIGSTOP of all of PostgreSQL, until every caller has been told; in the long set for 30 s too."""
+    """SIGSTOP of all of PostgreSQL, until every caller has been told; in the long set for 30 s
+    too.
+    """
     server = await rig.server()
     limits = {"PEDRO_OPERATION_TIMEOUT_S": "2", "PEDRO_COMMIT_TIMEOUT_S": "1"}
     daemon = await rig.daemon(server.url(), **limits)

@@ -71,7 +71,10 @@ class Poster:
         self._session = session
 
     async def paid(self, payer: str, plan: str) -> str:
-        """A paid charge of a subscription; its grant is noted as asked for. Returns the state that is answered."""
+        """A paid charge of a subscription; its grant is noted as asked for.
+
+        Returns the state that is answered.
+        """
         ask = Ask(payer, f"§plan:asaas:sub_{payer}:pay_{payer}:0", "grant", CREDITS)
         self._rig.journal.sent([ask])
         event = asaas_payment(
