@@ -10,7 +10,7 @@ from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.sessions import JOB
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.schema.partitions import Plan, convert, make_plan
+from pedro_ledger.store.schema.partitions import ConversionPlan, convert, make_plan
 
 PRISMA = (
     'Prisma: the primary key is now ("id", "timestamp"). In schema.prisma write @@id([id, timestamp]) instead of @id, and\n'
@@ -51,7 +51,7 @@ async def main(settings: Settings, *, plan_only: bool, as_json: bool) -> int:
     return 0
 
 
-def _facts(plan: Plan, held_s: float | None) -> dict[str, object]:
+def _facts(plan: ConversionPlan, held_s: float | None) -> dict[str, object]:
     return {
         "wasPartitioned": plan.state.is_partitioned,
         "isDone": held_s is not None,
@@ -61,7 +61,7 @@ def _facts(plan: Plan, held_s: float | None) -> dict[str, object]:
     }
 
 
-def _told(plan: Plan, held_s: float | None) -> list[str]:
+def _told(plan: ConversionPlan, held_s: float | None) -> list[str]:
     if not plan.held:
         last = max(each.ends for each in plan.partitions if each.ends is not None)
         return [f"up to date: {len(plan.partitions)} partitions, months made until {last:%Y-%m-%d}"]

@@ -15,7 +15,7 @@ from pedro_ledger.cli.base import AsJson, Config, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.ledger.billing import storable, time_of_ms
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.billing.resync import Conflict, Outcome, UserResync
+from pedro_ledger.store.billing.resync import Conflict, ResyncOutcome, UserResync
 from pedro_ledger.store.schema.migrations import pending
 
 SHOWN_MAX = 20
@@ -28,11 +28,11 @@ class BadLine(NamedTuple):
     problem: str
 
 
-class Tally:
+class ResyncCounts:
     """What became of the lines."""
 
     def __init__(self) -> None:
-        self.outcomes: Counter[Outcome] = Counter()
+        self.outcomes: Counter[ResyncOutcome] = Counter()
         self.bad: list[BadLine] = []
         self.seen: set[str] = set()
 
@@ -60,7 +60,7 @@ async def main(settings: Settings, file: Path, *, is_dry: bool, as_json: bool) -
         await databases.primary.open()
         try:
             users = UserResync(databases.primary, signup_credits=settings.signup_credits, is_dry=is_dry)
-            tally = Tally()
+            tally = ResyncCounts()
             try:
                 with _opened(file) as lines:
                     for number, line in enumerate(lines, 1):
@@ -78,7 +78,7 @@ async def main(settings: Settings, file: Path, *, is_dry: bool, as_json: bool) -
     return 1 if tally.bad else 0
 
 
-async def _take(users: UserResync, tally: Tally, number: int, line: bytes) -> None:
+async def _take(users: UserResync, tally: ResyncCounts, number: int, line: bytes) -> None:
     if not line.strip():
         return
     try:
@@ -106,8 +106,8 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         yield lines
 
 
-def _tell(tally: Tally, missing: list[str], *, is_dry: bool, as_json: bool) -> None:
-    counts = {outcome.value: tally.outcomes[outcome] for outcome in Outcome}
+def _tell(tally: ResyncCounts, missing: list[str], *, is_dry: bool, as_json: bool) -> None:
+    counts = {outcome.value: tally.outcomes[outcome] for outcome in ResyncOutcome}
     if as_json:
         told = {**counts, "bad": [line._asdict() for line in tally.bad], "missing": missing, "dryRun": is_dry}
         typer.echo(orjson.dumps(told))

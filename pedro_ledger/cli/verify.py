@@ -30,7 +30,7 @@ from pedro_ledger.proofs.errors import CheckpointError
 from pedro_ledger.proofs.log_file import read_log
 from pedro_ledger.proofs.signing import is_signed
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.journal.audit import Ledger, Share, ShareReport, audit_share, dealt
+from pedro_ledger.store.journal.audit import Ledger, Share, ShareAudit, audit_share, dealt
 from pedro_ledger.store.proofs.checkpoints import list_lines, sealed_checkpoints
 from pedro_ledger.store.schema.migrations import pending
 
@@ -54,10 +54,10 @@ class Sealed(NamedTuple):
             raise CheckpointError(str(error)) from None
 
 
-class Verdict(NamedTuple):
+class VerifyResult(NamedTuple):
     """What was checked, and everything that was found."""
 
-    reports: list[ShareReport]
+    reports: list[ShareAudit]
     checkpoints: int
     departures: list[Finding]
     """From what was sealed."""
@@ -107,12 +107,14 @@ async def main(settings: Settings, sealed: Sealed | None = None, *, as_json: boo
     return 1 if verdict.findings else 0
 
 
-async def audit(database: Database, *, quiet: bool) -> list[ShareReport]:
+async def audit(database: Database, *, quiet: bool) -> list[ShareAudit]:
     """Check the whole ledger."""
     return (await verify(database, None, None, quiet=quiet)).reports
 
 
-async def verify(database: Database, lines: Sequence[str] | None, public_key: bytes | None, *, quiet: bool) -> Verdict:
+async def verify(
+    database: Database, lines: Sequence[str] | None, public_key: bytes | None, *, quiet: bool
+) -> VerifyResult:
     """Check the whole ledger; over several processes where it is large; and against checkpoints
     where their lines are given.
     """
@@ -131,7 +133,7 @@ async def verify(database: Database, lines: Sequence[str] | None, public_key: by
             except EvidenceError as error:
                 broken.append(Finding(None, None, str(error)))
         reports, departures = await _work(database, ledger, kept, jobs, quiet=quiet)
-    return Verdict(reports, len(kept), [*broken, *(each for each in departures if each is not None)])
+    return VerifyResult(reports, len(kept), [*broken, *(each for each in departures if each is not None)])
 
 
 async def _compare_lines(connection: Connection, lines: Sequence[str], public_key: bytes | None) -> list[Checkpoint]:
@@ -165,7 +167,7 @@ async def _compare_lines(connection: Connection, lines: Sequence[str], public_ke
 
 async def _work(
     database: Database, ledger: Ledger, kept: Sequence[Checkpoint], jobs: int, *, quiet: bool
-) -> tuple[list[ShareReport], list[Finding | None]]:
+) -> tuple[list[ShareAudit], list[Finding | None]]:
     columns = (
         BarColumn(),
         TextColumn("{task.completed:.0f} of {task.total:.0f} shares, {task.fields[entries]:,} entries"),
@@ -174,7 +176,7 @@ async def _work(
         task = progress.add_task("verify", total=len(ledger.shares), entries=0)
         entries = 0
 
-        def count(report: ShareReport) -> ShareReport:
+        def count(report: ShareAudit) -> ShareAudit:
             nonlocal entries
             entries += report.entries
             progress.update(task, advance=1, entries=entries)
@@ -188,7 +190,7 @@ async def _work(
         loop = asyncio.get_running_loop()
         with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
 
-            async def on_share(share: Share) -> ShareReport:
+            async def on_share(share: Share) -> ShareAudit:
                 return count(await loop.run_in_executor(pool, audit_in_process, database.url, share))
 
             async def on_checkpoint(each: Checkpoint) -> Finding | None:
@@ -199,7 +201,7 @@ async def _work(
             return list(await shares), list(await departures)
 
 
-def _show(verdict: Verdict, seconds: float, *, as_json: bool) -> None:
+def _show(verdict: VerifyResult, seconds: float, *, as_json: bool) -> None:
     findings = verdict.findings
     users, entries = sum(each.users for each in verdict.reports), sum(each.entries for each in verdict.reports)
     if as_json:

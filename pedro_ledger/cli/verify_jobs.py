@@ -7,7 +7,7 @@ from pedro_ledger.ledger.evidence.checkpoints import Checkpoint
 from pedro_ledger.ledger.evidence.strict_json import EvidenceError
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.url import DatabaseUrl
-from pedro_ledger.store.journal.audit import Share, ShareReport, audit_share, in_snapshot
+from pedro_ledger.store.journal.audit import Share, ShareAudit, audit_share, in_snapshot
 from pedro_ledger.store.proofs.checkpoints import find_departure
 from pedro_ledger.telemetry.logs import configure_logs
 
@@ -30,7 +30,7 @@ async def check_sealed(database: Database, snapshot: str, checkpoint: Checkpoint
     return None if departure is None else Finding(*departure)
 
 
-def audit_in_process(url: DatabaseUrl, share: Share) -> ShareReport:
+def audit_in_process(url: DatabaseUrl, share: Share) -> ShareAudit:
     """Check a share of the users."""
     configure_logs("error", "auto")
     return asyncio.run(audit_share(Database(url), share))

@@ -1,4 +1,4 @@
-"""The loop that every background job of the daemon runs in: it outlives whatever a turn raises, and
+"""The loop that every background job of the daemon runs in: it outlives whatever a tick raises, and
 tells of it.
 """
 
@@ -14,13 +14,13 @@ from pedro_ledger.ledger.errors import LedgerError, Unavailable
 from pedro_ledger.telemetry.metrics import Metrics
 
 TICK_TIMEOUT_S = 60.0
-"""How long a turn may take, unless its loop says otherwise."""
+"""How long a tick may take, unless its loop says otherwise."""
 CANCEL_AGAIN_S = 1.0
-"""A turn that is cancelled may hang in its own cleanup (a rollback to a server that fell silent),
+"""A tick that is cancelled may hang in its own cleanup (a rollback to a server that fell silent),
 so it is cancelled again.
 """
 CANCELS_AT_STOP = 3
-"""So often a turn that will not end is cancelled before the daemon ends without it."""
+"""So often a tick that will not end is cancelled before the daemon ends without it."""
 BACKOFF_FIRST_S = 1.0
 BACKOFF_PACES = 10
 """A loop that fails slows down to a tenth of its pace, but not beyond the bounds below."""
@@ -32,14 +32,14 @@ back.
 LOGGED_EVERY_S = 60.0
 log = structlog.get_logger(__name__)
 Tick = Callable[[], Awaitable[float | None]]
-"""One turn. Returns the seconds until the next one, or None for the loop's own pace."""
+"""One tick. Returns the seconds until the next one, or None for the loop's own pace."""
 
 
 class Looper:
-    """Awaits `tick` again and again, `every_s` seconds after the end of the turn before.
+    """Awaits `tick` again and again, `every_s` seconds after the end of the tick before.
 
-    No exception ends it. A turn that takes longer than `tick_timeout_s` is cancelled and has
-    failed; the next one never starts beside it. While turns fail, the pauses between them double,
+    No exception ends it. A tick that takes longer than `tick_timeout_s` is cancelled and has
+    failed; the next one never starts beside it. While ticks fail, the pauses between them double,
     with jitter, from `BACKOFF_FIRST_S` on.
 
     `wall_clock_s` and `jitter` (0 to 1) are for tests; everything else goes by the clock of the
@@ -65,7 +65,7 @@ class Looper:
         elsewhere.
         """
         self.failure = ""
-        """What the last turn failed with; empty while it works.
+        """What the last tick failed with; empty while it works.
 
         Short, and safe to show to anybody.
         """
@@ -79,7 +79,7 @@ class Looper:
         self._loop = asyncio.get_running_loop()
         self._failing_since: float | None = None
         self._failures = 0
-        """Turns in a row that failed."""
+        """Ticks in a row that failed."""
         self._backoff_s = 0.0
         self._logged_at = float("-inf")
         self._is_logged = False
@@ -90,49 +90,49 @@ class Looper:
 
     @property
     def failing_s(self) -> float:
-        """For how long no turn has succeeded, from the start of the first that failed; 0 while it
+        """For how long no tick has succeeded, from the start of the first that failed; 0 while it
         works.
         """
         return 0.0 if self._failing_since is None else self._loop.time() - self._failing_since
 
     async def run(self) -> None:
-        """Take turns until cancelled."""
+        """Tick until cancelled."""
         pause_s = 0.0 if self._starts_now else self._every_s
         while True:
             await asyncio.sleep(pause_s)
-            pause_s = await self.turn()
+            pause_s = await self.run_tick()
 
-    async def turn(self) -> float:
-        """One turn, whatever becomes of it. Returns the seconds until the next."""
+    async def run_tick(self) -> float:
+        """A tick, whatever becomes of it. Returns the seconds until the next."""
         started = self._loop.time()
-        turn = self._loop.create_task(self._take(), name=self.name)
+        tick = self._loop.create_task(self._take(), name=self.name)
         try:
-            await asyncio.wait({turn}, timeout=self._tick_timeout_s)
-            if turn.done():
-                return self._judge(turn, started)
-            self._failed(TimeoutError(f"the turn took more than {self._tick_timeout_s:g} s"), started)
-            while not turn.done():
-                await _cancel_once(turn)
+            await asyncio.wait({tick}, timeout=self._tick_timeout_s)
+            if tick.done():
+                return self._judge(tick, started)
+            self._failed(TimeoutError(f"the tick took more than {self._tick_timeout_s:g} s"), started)
+            while not tick.done():
+                await _cancel_once(tick)
             return self._pause_s
         finally:
             for _ in range(CANCELS_AT_STOP):
-                if not turn.done():
-                    await _cancel_once(turn)
-            if turn.done() and not turn.cancelled():
-                turn.exception()  # else asyncio complains that nobody asked for it
+                if not tick.done():
+                    await _cancel_once(tick)
+            if tick.done() and not tick.cancelled():
+                tick.exception()  # else asyncio complains that nobody asked for it
 
     async def _take(self) -> float | None:
         return await self._tick()
 
-    def _judge(self, turn: asyncio.Task[float | None], started: float) -> float:
-        if turn.cancelled():
-            self._failed(RuntimeError("the turn was cancelled from within"), started)
+    def _judge(self, tick: asyncio.Task[float | None], started: float) -> float:
+        if tick.cancelled():
+            self._failed(RuntimeError("the tick was cancelled from within"), started)
             return self._pause_s
-        if (error := turn.exception()) is not None:
+        if (error := tick.exception()) is not None:
             self._failed(error, started)
             return self._pause_s
         self._succeeded()
-        pause_s = turn.result()
+        pause_s = tick.result()
         return self._every_s if pause_s is None else pause_s
 
     @property
@@ -194,6 +194,6 @@ def _kind(error: BaseException) -> str:
     return type(error).__name__
 
 
-async def _cancel_once(turn: asyncio.Task[Any]) -> None:
-    turn.cancel()
-    await asyncio.wait({turn}, timeout=CANCEL_AGAIN_S)
+async def _cancel_once(tick: asyncio.Task[Any]) -> None:
+    tick.cancel()
+    await asyncio.wait({tick}, timeout=CANCEL_AGAIN_S)

@@ -43,7 +43,7 @@ class DueSource(Protocol):
 
 
 class Expirer:
-    """One turn is `tick`; any number of replicas may run one."""
+    """One tick is `tick`; any number of replicas may run one."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Expirer:
     async def tick(self) -> float | None:
         """Touch a page of accounts.
 
-        Returns 0 where more of them wait, for the next turn to come at once.
+        Returns 0 where more of them wait, for the next tick to come at once.
         """
         async with self._source.page(PAGE_ACCOUNTS) as due:
             if due is None:
@@ -70,7 +70,7 @@ class Expirer:
 
     async def _touch(self, user_ids: Sequence[str]) -> None:
         """An account that cannot be touched now, because it is locked or too much is in flight, is
-        touched in a later turn.
+        touched in a later tick.
         """
         futures = []
         for user_id in user_ids:

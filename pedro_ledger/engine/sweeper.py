@@ -11,9 +11,9 @@ SWEEP_EVERY_S = 0.25
 
 
 class Sweeper:
-    """One turn is `sweep(now)`.
+    """One sweep is `sweep(now)`.
 
-    Whoever starts the engine takes a turn every `SWEEP_EVERY_S`: without it no deadline is kept.
+    Whoever starts the engine sweeps every `SWEEP_EVERY_S`: without it no deadline is kept.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Sweeper:
         self.sweep(self._monotonic())
 
     def sweep(self, now: float) -> None:
-        """One turn; `now` on the clock of the deadlines, in seconds. An actor that fails it keeps
+        """One sweep; `now` on the clock of the deadlines, in seconds. An actor that fails it keeps
         no other from being swept.
         """
         failure: Exception | None = None

@@ -20,7 +20,7 @@ class WriteGate:
     def __init__(self, share: int, *, wait_s: float) -> None:
         self._share = asyncio.Semaphore(share)
         self._wait_s = wait_s
-        self._turns: dict[str, _Turn] = {}
+        self._locks: dict[str, _SubjectLock] = {}
 
     @asynccontextmanager
     async def entered(self, subject: str) -> AsyncIterator[None]:
@@ -29,39 +29,39 @@ class WriteGate:
         Raises `Busy` where another call about `subject` is in, `Unavailable` where too many others
         are.
         """
-        turn = self._turns.setdefault(subject, _Turn())
-        turn.callers += 1
+        subject_lock = self._locks.setdefault(subject, _SubjectLock())
+        subject_lock.callers += 1
         try:
             is_ours = False
             try:
                 async with asyncio.timeout(self._wait_s):
-                    await turn.lock.acquire()
+                    await subject_lock.lock.acquire()
                     is_ours = True
                     await self._share.acquire()
             except TimeoutError:
                 if not is_ours:
                     raise busy() from None
-                turn.lock.release()
+                subject_lock.lock.release()
                 raise Unavailable(
                     "Too many calls wait for locks in the database. Try again shortly.", reason="write_share"
                 ) from None
             except BaseException:
                 if is_ours:
-                    turn.lock.release()
+                    subject_lock.lock.release()
                 raise
             try:
                 yield
             finally:
                 self._share.release()
-                turn.lock.release()
+                subject_lock.lock.release()
         finally:
-            turn.callers -= 1
-            if not turn.callers:
-                del self._turns[subject]
+            subject_lock.callers -= 1
+            if not subject_lock.callers:
+                del self._locks[subject]
 
     def __len__(self) -> int:
         """Subjects that calls are about now."""
-        return len(self._turns)
+        return len(self._locks)
 
 
 def busy() -> Busy:
@@ -72,8 +72,8 @@ def busy() -> Busy:
     )
 
 
-class _Turn:
-    """Whose turn it is to write about a subject."""
+class _SubjectLock:
+    """The lock of a subject, and how many callers hold it or wait for it."""
 
     __slots__ = ("callers", "lock")
 

@@ -17,7 +17,13 @@ from pedro_ledger.proofs.errors import CheckpointError
 from pedro_ledger.proofs.log_file import LogFile, Place, opened_log
 from pedro_ledger.proofs.off_loop import off_loop
 from pedro_ledger.proofs.signing import Signer, is_signed
-from pedro_ledger.store.proofs.checkpoints import SealingTurn, Tree, find_departure, sealed_checkpoints, sealing_turn
+from pedro_ledger.store.proofs.checkpoints import (
+    SealingSession,
+    Tree,
+    find_departure,
+    sealed_checkpoints,
+    sealing_session,
+)
 
 TREES_KEPT = 8
 EARLY_S = 0.5
@@ -73,27 +79,27 @@ class Sealer:
         only lines that came since are read again.
         """
         with ExitStack() as stack:
-            async with sealing_turn(self._database) as turn:
-                if turn is None:
+            async with sealing_session(self._database) as session:
+                if session is None:
                     return None
                 file = stack.enter_context(opened_log(self._file, self._place))
-                at = await turn.now()
-                latest = await self._in_step(file, turn)
+                at = await session.now()
+                latest = await self._in_step(file, session)
                 if latest is not None and at < _moment(latest.at) + timedelta(seconds=unless_younger_s):
                     return None
-                await self._require_faithful(turn)
-                tree = await turn.write_pages(1 if latest is None else latest.number + 1)
+                await self._require_faithful(session)
+                tree = await session.write_pages(1 if latest is None else latest.number + 1)
                 checkpoint = self._signed(latest, at, tree)
-                await turn.add(checkpoint, TREES_KEPT)
+                await session.add(checkpoint, TREES_KEPT)
             # Committed: the file is never ahead of the database, but of one that was rolled back.
             file.append([checkpoint.line])
             self._remember(file, checkpoint)
             return checkpoint
 
-    async def _in_step(self, file: LogFile, turn: SealingTurn) -> Checkpoint | None:
+    async def _in_step(self, file: LogFile, session: SealingSession) -> Checkpoint | None:
         """The latest checkpoint. Lines that the file lacks are added to it."""
         known = self._latest if file.follows else None
-        lines = await turn.lines(1 if known is None else known.number)
+        lines = await session.lines(1 if known is None else known.number)
         if known is not None:
             if lines[:1] != [known.line]:
                 raise CheckpointError(f"the database lacks checkpoint {known.number}: {_AFTER_RESTORE}")
@@ -115,10 +121,10 @@ class Sealer:
     def _remember(self, file: LogFile, latest: Checkpoint) -> None:
         self._latest, self._place = latest, Place(file.end, latest.line)
 
-    async def _require_faithful(self, turn: SealingTurn) -> None:
+    async def _require_faithful(self, session: SealingSession) -> None:
         try:
-            latest = (await sealed_checkpoints(turn.connection))[-1:]
-            departure = await find_departure(turn.connection, latest[0]) if latest else None
+            latest = (await sealed_checkpoints(session.connection))[-1:]
+            departure = await find_departure(session.connection, latest[0]) if latest else None
         except EvidenceError as error:
             raise CheckpointError(f"{error}: run pedro-ledger verify --checkpoint {self._file}") from None
         if departure is not None:

@@ -22,7 +22,7 @@ CHECKPOINT_OUTCOMES = ("made", "not_due", "unavailable", "refused")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Tally(Collector):
+class UnlockedCounter(Collector):
     """A counter that is added to for every operation or request: a plain number a label set, read
     when somebody scrapes.
 
@@ -55,11 +55,13 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         info = Info("pedro_ledger_build", "Version of the daemon and of its Python.", registry=registry)
         info.info({"version": __version__, "python": platform.python_version()})
-        self._operations = Tally("pedro_ledger_operations", "Operations answered.", ("type", "outcome"))
-        self._http = Tally("pedro_ledger_http_requests", "HTTP requests answered.", ("method", "route", "status"))
+        self._operations = UnlockedCounter("pedro_ledger_operations", "Operations answered.", ("type", "outcome"))
+        self._http = UnlockedCounter(
+            "pedro_ledger_http_requests", "HTTP requests answered.", ("method", "route", "status")
+        )
         registry.register(self._operations)
         registry.register(self._http)
-        self._webhooks = Tally(
+        self._webhooks = UnlockedCounter(
             "pedro_ledger_webhooks",
             "Deliveries of webhooks answered.",
             ("provider", "outcome"),
@@ -76,15 +78,17 @@ class Metrics:
             "paid_periods_without_credits",
             "Billing periods that are paid and have brought no credits; the same at every replica.",
         )
-        self._checkpoints = Tally(
-            "pedro_ledger_checkpoints", "Turns to seal the ledger.", ("outcome",), product(CHECKPOINT_OUTCOMES)
+        self._checkpoints = UnlockedCounter(
+            "pedro_ledger_checkpoints", "Attempts to seal the ledger.", ("outcome",), product(CHECKPOINT_OUTCOMES)
         )
         registry.register(self._checkpoints)
-        self._loop_failures = Tally("pedro_ledger_loop_failures", "Turns of a background loop that failed.", ("loop",))
+        self._loop_failures = UnlockedCounter(
+            "pedro_ledger_loop_failures", "Ticks of a background loop that failed.", ("loop",)
+        )
         registry.register(self._loop_failures)
         self._loop_last_success = self._gauge(
             "loop_last_success_seconds",
-            "When a turn of a background loop last succeeded, in Unix time; the start, until one has.",
+            "When a tick of a background loop last succeeded, in Unix time; the start, until one has.",
             ("loop",),
         )
         self._loop_failing = self._gauge(
@@ -199,7 +203,7 @@ class Metrics:
         self._periods_without_credits.set(periods_without_credits)
 
     def checkpoint(self, outcome: str) -> None:
-        """A turn to seal ended: `made`, `not_due`, `unavailable`, or `refused` to sign."""
+        """An attempt to seal ended: `made`, `not_due`, `unavailable`, or `refused` to sign."""
         self._checkpoints.counts[outcome,] += 1
 
     def schema_looked_at(self, stopping: int, hindering: int) -> None:
@@ -218,11 +222,11 @@ class Metrics:
         self._loop_failing.labels(loop).set_function(failing_s)
 
     def loop_failed(self, loop: str) -> None:
-        """A turn of a background loop failed."""
+        """A tick of a background loop failed."""
         self._loop_failures.counts[loop,] += 1
 
     def loop_succeeded(self, loop: str, at_s: float) -> None:
-        """A turn of a background loop succeeded, at `at_s` (Unix time)."""
+        """A tick of a background loop succeeded, at `at_s` (Unix time)."""
         self._loop_last_success.labels(loop).set(at_s)
 
     def batch(self, units: int, operations: int, seconds: float) -> None:

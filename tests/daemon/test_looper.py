@@ -1,4 +1,4 @@
-"""The loop of the background jobs, in virtual time: what ends a turn does not end it, and is told
+"""The loop of the background jobs, in virtual time: what ends a tick does not end it, and is told
 of once, then now and then.
 """
 
@@ -20,7 +20,7 @@ Script = Callable[[], Awaitable[Any]]
 
 
 class Job:
-    """Takes its turns from a script, the last of them for ever, and notes when each began."""
+    """Takes its ticks from a script, the last of them for ever, and notes when each began."""
 
     def __init__(self, *script: Any) -> None:
         self.script = list(script)
@@ -28,7 +28,7 @@ class Job:
         self.running = 0
 
     async def tick(self) -> float | None:
-        assert self.running == 0, "two turns at once"
+        assert self.running == 0, "two ticks at once"
         self.running += 1
         try:
             self.began.append(round(asyncio.get_running_loop().time(), 6))
@@ -204,7 +204,7 @@ async def test_a_turn_that_hangs_is_cut_off_and_has_failed() -> None:
     assert job.began == [0, 31, 41]
     assert (watched.metric("failures_total"), watched.looper.failing_s) == (1, 0)
     assert [line["event"] for line in logs] == ["loop_failed", "loop_recovered"]
-    assert logs[0]["reason"] == "TimeoutError: the turn took more than 30 s"
+    assert logs[0]["reason"] == "TimeoutError: the tick took more than 30 s"
 
 
 @in_virtual_time

@@ -25,7 +25,7 @@ from pedro_ledger.store.app.seed import seed_lock
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.commit import BatchWriter
 from pedro_ledger.store.journal.lock_holders import LockHolderLog
-from pedro_ledger.store.proofs.checkpoints import sealing_turn
+from pedro_ledger.store.proofs.checkpoints import sealing_session
 from pedro_ledger.store.schema import partitions
 from pedro_ledger.store.schema.backups import make_archive, restore_archive
 from pedro_ledger.store.schema.migrations import migrate, owner_session, preview
@@ -110,7 +110,7 @@ async def open_each(server: TestServer, url: str, empty_url: str) -> None:
         pass
     async with seed_lock(database):
         pass
-    async with sealing_turn(database):
+    async with sealing_session(database):
         pass
     await server.execute(
         """INSERT INTO "User" ("id", "clerkId", "updatedAt") VALUES ('ana', 'clerk_ana', now())""",

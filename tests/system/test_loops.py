@@ -36,7 +36,7 @@ class Trouble(NamedTuple):
     mends: str
     is_vital: bool = False
     at_start: bool = False
-    """Before the daemon starts: the loop's next turn would be minutes away."""
+    """Before the daemon starts: the loop's next tick would be minutes away."""
 
     def __str__(self) -> str:
         return self.loop

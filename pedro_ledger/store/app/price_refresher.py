@@ -35,7 +35,7 @@ class PriceRefresher:
         """
 
     async def refresh_soon(self) -> None:
-        """Refresh now; where the database cannot be asked, the next turn does."""
+        """Refresh now; where the database cannot be asked, the next tick does."""
         try:
             await self.refresh()
         except Exception as error:  # whoever changed a price has changed it all the same

@@ -17,7 +17,7 @@ _SQL = SqlFiles("billing")
 ACTOR = "resync"
 
 
-class Outcome(StrEnum):
+class ResyncOutcome(StrEnum):
     """What became of a user of the export."""
 
     MADE = "made"
@@ -35,7 +35,7 @@ class UserResync:
         self._signup_credits = signup_credits
         self._is_dry = is_dry
 
-    async def put(self, seen: UserUpserted, changed_at: datetime | None) -> Outcome:
+    async def put(self, seen: UserUpserted, changed_at: datetime | None) -> ResyncOutcome:
         """Make or change a user, each in a transaction.
 
         Raises `Conflict` when it crosses with another change, and `Unavailable`.
@@ -44,15 +44,15 @@ class UserResync:
             await lock_subject(connection, "clerk", seen.clerk_id)
             kept = await connection.fetchrow(_SQL["read_user"], seen.clerk_id)
             if kept is not None and tuple(kept) == (seen.email, seen.name, seen.is_active):
-                return Outcome.UNCHANGED
+                return ResyncOutcome.UNCHANGED
             if changed_at is not None and await knows_later(connection, seen.clerk_id, changed_at, ""):
-                return Outcome.STALE
+                return ResyncOutcome.STALE
             if not self._is_dry:
                 try:
                     await put_user(connection, seen, signup_credits=self._signup_credits, actor=ACTOR)
                 except asyncpg.UniqueViolationError as error:
                     raise taken(error) from error
-            return Outcome.MADE if kept is None else Outcome.CHANGED
+            return ResyncOutcome.MADE if kept is None else ResyncOutcome.CHANGED
 
     async def missing(self, clerk_ids: Iterable[str]) -> list[str]:
         """Clerk ids of active users that the export does not have.
@@ -63,4 +63,4 @@ class UserResync:
             return [row["clerkId"] for row in await connection.fetch(_SQL["list_missing"], list(clerk_ids))]
 
 
-__all__ = ["Conflict", "Outcome", "UserResync"]
+__all__ = ["Conflict", "ResyncOutcome", "UserResync"]

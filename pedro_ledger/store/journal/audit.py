@@ -33,7 +33,7 @@ class Share(NamedTuple):
     snapshot: str
 
 
-class ShareReport(NamedTuple):
+class ShareAudit(NamedTuple):
     """What was checked, and the first problem of each user, in order of user."""
 
     users: int
@@ -78,7 +78,7 @@ async def in_snapshot(database: Database, snapshot: str) -> AsyncIterator[Connec
         connection.terminate()
 
 
-async def audit_share(database: Database, share: Share) -> ShareReport:
+async def audit_share(database: Database, share: Share) -> ShareAudit:
     """Check every user of a share."""
     async with in_snapshot(database, share.snapshot) as connection:
         rows = await connection.fetch(_SQL["list_accounts"], share.after, share.upto)
@@ -93,7 +93,7 @@ async def audit_share(database: Database, share: Share) -> ShareReport:
         for row in await connection.fetch(_SQL["compare_plans"], share.after, share.upto):
             what = OTHER_PLAN.format(row["plan_id"] or "none", row["said_plan_id"] or "none")
             found.append(Finding(row["user_id"], None, what))
-        return ShareReport(users, entries, sorted(found, key=lambda each: (each.user_id, each.seq is None, each.seq)))
+        return ShareAudit(users, entries, sorted(found, key=lambda each: (each.user_id, each.seq is None, each.seq)))
 
 
 def _snapshot_of(row: asyncpg.Record) -> AccountSnapshot:

@@ -33,7 +33,7 @@ class Tree(NamedTuple):
     root: bytes
 
 
-class SealingTurn:
+class SealingSession:
     """A transaction that sees the ledger as of one moment, and may write a checkpoint of it."""
 
     def __init__(self, connection: Connection) -> None:
@@ -70,8 +70,8 @@ class SealingTurn:
 
 
 @asynccontextmanager
-async def sealing_turn(database: Database) -> AsyncIterator[SealingTurn | None]:
-    """A turn to seal, committed at the end of the block; None while another session has it. Raises
+async def sealing_session(database: Database) -> AsyncIterator[SealingSession | None]:
+    """The right to seal, committed at the end of the block; None while another has it. Raises
     `Unavailable` and `PoolerError`.
     """
     with unavailable():
@@ -81,9 +81,9 @@ async def sealing_turn(database: Database) -> AsyncIterator[SealingTurn | None]:
                 yield None
                 return
             async with connection.transaction(isolation="repeatable_read"):
-                yield SealingTurn(connection)
+                yield SealingSession(connection)
             with suppress(asyncpg.PostgresError, *CONNECTION_FAILURES):
-                await connection.close(timeout=1)  # ends after the server gave the turn back: the next one can have it
+                await connection.close(timeout=1)  # ends after the server released the lock: the next one can have it
         finally:
             connection.terminate()
 

@@ -15,7 +15,7 @@ STEP_USES = 50_000
 STEP_ROWS = 2_000
 
 
-class Step(NamedTuple):
+class RollupStep(NamedTuple):
     """What one step moved; none where another replica is at it."""
 
     changes: int
@@ -65,16 +65,16 @@ class RollupWorker:
             if not step.is_full:
                 return rolled_up
 
-    async def step(self) -> Step:
+    async def step(self) -> RollupStep:
         """One transaction."""
         started = perf_counter()
         async with self._database.acquire() as connection, connection.transaction():
             if not await try_lock(connection, Lock.ROLLUPS):
-                return Step(0, is_full=False)
+                return RollupStep(0, is_full=False)
             uses: int = await connection.fetchval(_SQL["roll_up_usage"], STEP_USES)
             balances: int = await connection.fetchval(_SQL["roll_up_balances"], STEP_ROWS)
             signups: int = await connection.fetchval(_SQL["roll_up_signups"], STEP_ROWS)
         changes = uses + balances + signups
         if changes:
             self._on_step(changes, perf_counter() - started)
-        return Step(changes, is_full=uses >= STEP_USES or max(balances, signups) >= STEP_ROWS)
+        return RollupStep(changes, is_full=uses >= STEP_USES or max(balances, signups) >= STEP_ROWS)

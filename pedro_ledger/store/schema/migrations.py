@@ -56,7 +56,7 @@ class Migration(NamedTuple):
         return found.group(1) if found else None
 
 
-class Step(NamedTuple):
+class AppliedMigration(NamedTuple):
     """A migration that was applied now, or taken over."""
 
     migration: Migration
@@ -89,7 +89,7 @@ async def pending(database: Database) -> list[Migration]:
         await connection.close(timeout=1)
 
 
-async def preview(database: Database) -> tuple[list[Step], int]:
+async def preview(database: Database) -> tuple[list[AppliedMigration], int]:
     """What `migrate` would apply or take over, and how many users it would adopt. Changes nothing.
 
     Raises `MigrationError` where it would fail for what the app's tables lack.
@@ -102,7 +102,7 @@ async def preview(database: Database) -> tuple[list[Step], int]:
             adopted = migration.skip_when is not None and bool(await connection.fetchval(migration.skip_when))
             if adopted and migration.version == 1:
                 await check_app_schema(connection)
-            steps.append(Step(migration, adopted))
+            steps.append(AppliedMigration(migration, adopted))
         if await connection.fetchval("SELECT to_regclass('pedro_ledger.account')") is not None:
             return steps, await connection.fetchval(_SQL["count_unadopted"])
         has_balances = await connection.fetchval("SELECT to_regclass('public.\"CreditBalance\"')") is not None
@@ -132,7 +132,7 @@ async def owner_session(database: Database) -> AsyncIterator[Connection]:
         await connection.close(timeout=1)
 
 
-async def migrate(database: Database) -> list[Step]:
+async def migrate(database: Database) -> list[AppliedMigration]:
     """Do what is pending.
 
     Safe beside other processes that do the same. Raises `MigrationError` and `PoolerError`.
@@ -147,7 +147,7 @@ async def migrate(database: Database) -> list[Step]:
         if not await _has_record(connection):
             await connection.execute(_SQL["make_record"])
         todo = plan(files, await _applied(connection))
-        steps = [Step(migration, await _apply(connection, migration)) for migration in todo]
+        steps = [AppliedMigration(migration, await _apply(connection, migration)) for migration in todo]
         await renew_app_roles(connection)
         return steps
     except asyncpg.InsufficientPrivilegeError as error:

@@ -82,7 +82,7 @@ class SchemaWatcher:
         """
 
     def suspect(self, user: str, error: LedgerError) -> None:
-        """Something of a user failed by what the caller cannot change: look at the next turn.
+        """Something of a user failed by what the caller cannot change: look at the next tick.
 
         Logged now and then.
         """

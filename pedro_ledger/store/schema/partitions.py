@@ -63,7 +63,7 @@ class State(NamedTuple):
     is_bounded: bool
 
 
-class Plan(NamedTuple):
+class ConversionPlan(NamedTuple):
     """What is to be done: statements beside the writers, then statements in one short
     transaction.
     """
@@ -74,13 +74,13 @@ class Plan(NamedTuple):
     partitions: list[Partition]
 
 
-async def make_plan(connection: Connection) -> Plan:
-    """What `turn` would do. Raises `PartitionError` where it cannot be done."""
+async def make_plan(connection: Connection) -> ConversionPlan:
+    """What `convert` would do. Raises `PartitionError` where it cannot be done."""
     if await connection.fetchval("SELECT to_regclass('pedro_ledger.account')") is None:
         raise PartitionError("The database has no ledger yet: run pedro-ledger migrate first.")
     state = await _read_state(connection)
     if state.is_partitioned:
-        return Plan(state, [], await _missing(connection, state.at), await _list_partitions(connection))
+        return ConversionPlan(state, [], await _missing(connection, state.at), await _list_partitions(connection))
     obstacle = await connection.fetchval(_SQL["find_partition_obstacle"], KEY_INDEX)
     if obstacle is not None:
         raise PartitionError(f'"{TABLE}" cannot be partitioned as it is: {obstacle}.')
@@ -99,10 +99,10 @@ async def make_plan(connection: Connection) -> Plan:
     ]
     turning = await connection.fetch(_SQL["list_turning_statements"], old_name(bound), KEY_INDEX, BOUND, bound)
     held = [row["text"] for row in turning] + make_partition(REST, None) + make_months(bound, state.at)
-    return Plan(state, before, held, [])
+    return ConversionPlan(state, before, held, [])
 
 
-async def convert(database: Database) -> tuple[Plan, float]:
+async def convert(database: Database) -> tuple[ConversionPlan, float]:
     """Do what `make_plan` says.
 
     Returns it with the seconds for which the tables were held. Safe beside writers and other

@@ -49,7 +49,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Outcome:
+class GeneratorResult:
     """What came of a job."""
 
     operations: int
@@ -121,7 +121,7 @@ class Load:
         self._answers: list[tuple[float, float, int]] = []
         self._started = 0.0
 
-    async def run(self) -> Outcome:
+    async def run(self) -> GeneratorResult:
         """Open the connections and keep them busy until the job is done."""
         loop = asyncio.get_running_loop()
         self._started = self.clock()
@@ -161,7 +161,7 @@ class Load:
         if self.open == 0:
             self.finished.set()
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> GeneratorResult:
         answers = self._answers
         in_all = sum(operations for _, _, operations in answers)
         errors = {name: number for name, number in self.errors.items() if number}
@@ -175,8 +175,8 @@ class Load:
         if not counted and answers:  # so slow that none came within its time
             begin, counted = self._started, answers
         if not counted:
-            return Outcome(0, 1.0, in_all, Latency(0, 0, 0), errors | {"nothing_done": 1})
-        return Outcome(
+            return GeneratorResult(0, 1.0, in_all, Latency(0, 0, 0), errors | {"nothing_done": 1})
+        return GeneratorResult(
             sum(operations for _, _, operations in counted),
             counted[-1][0] - begin,
             in_all,
@@ -242,8 +242,8 @@ def main() -> None:
     sys.stdout.write(orjson.dumps(asdict(_run(job)), default=list).decode() + "\n")
 
 
-def _run(job: Job) -> Outcome:
-    async def load() -> Outcome:
+def _run(job: Job) -> GeneratorResult:
+    async def load() -> GeneratorResult:
         return await Load(job).run()
 
     loop_factory: Any = None

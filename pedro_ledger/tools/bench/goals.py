@@ -22,7 +22,7 @@ class Goal(NamedTuple):
     measure: Callable[[Rows, Facts], float | None]
 
 
-class Verdict(NamedTuple):
+class GoalResult(NamedTuple):
     """A goal beside what was measured; None where this run did not measure it."""
 
     name: str
@@ -77,6 +77,6 @@ GOALS = (
 )
 
 
-def judge(rows: Rows, facts: Facts) -> list[Verdict]:
+def judge(rows: Rows, facts: Facts) -> list[GoalResult]:
     """Every goal beside what was measured."""
-    return [Verdict(goal.name, goal.limit, goal.is_floor, goal.measure(rows, facts)) for goal in GOALS]
+    return [GoalResult(goal.name, goal.limit, goal.is_floor, goal.measure(rows, facts)) for goal in GOALS]

@@ -11,9 +11,9 @@ from rich.table import Table
 from pedro_ledger.tools.bench.checkouts import Checkout
 from pedro_ledger.tools.bench.figures import Sample
 from pedro_ledger.tools.bench.pairing import PairedReport
-from pedro_ledger.tools.bench.ratios import Measure, Pair, PairedRow, Ratios, Verdict
+from pedro_ledger.tools.bench.ratios import Comparison, Measure, Pair, PairedRow, Ratios
 
-_COLOURS = {Verdict.WORSE: "red", Verdict.UNCLEAR: "yellow"}
+_COLOURS = {Comparison.WORSE: "red", Comparison.UNCLEAR: "yellow"}
 OTHER_MEASURES = (Measure.DAEMON_CPU, Measure.POSTGRES_CPU, Measure.RATE)
 _DIGITS = 4
 

@@ -20,7 +20,7 @@ from pedro_ledger.tools.bench.processes import Server
 from pedro_ledger.tools.bench.ratios import Pair, PairedRow
 from pedro_ledger.tools.bench.rig import Rig
 from pedro_ledger.tools.bench.rows import Row
-from pedro_ledger.tools.bench.suite import WARM_UP_S, Plan, generator_of, measure
+from pedro_ledger.tools.bench.suite import WARM_UP_S, BenchPlan, generator_of, measure
 
 POSTGRES_SETTINGS = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "16GB"}
 """Housekeeping takes place between runs."""
@@ -46,7 +46,7 @@ class PairedReport:
     machine: dict[str, Any]
     versions: dict[str, str]
     """Of what both share: PostgreSQL and the load generator."""
-    plan: Plan
+    plan: BenchPlan
     """Its `repeats` are the pairs."""
     checkouts: dict[str, Checkout]
     """`this` and `other`."""
@@ -61,7 +61,7 @@ class PairedReport:
         return all(row.is_sound for row in self.rows.values()) and all(each["status"] == 0 for each in self.verified)
 
 
-def estimate_s(plan: Plan) -> float:
+def estimate_s(plan: BenchPlan) -> float:
     """About how long the pairs take, seconds."""
     return 2 * len(plan.rows) * (plan.repeats * (plan.seconds + BETWEEN_S) + WARM_UP_S + BETWEEN_S)
 
@@ -83,7 +83,7 @@ def daemon_settings(checkout: Checkout) -> dict[str, str]:
 
 
 def run_pairs(
-    rigs: Mapping[str, Rig], plan: Plan, on_run: Callable[[str], None]
+    rigs: Mapping[str, Rig], plan: BenchPlan, on_run: Callable[[str], None]
 ) -> tuple[dict[str, PairedRow], dict[str, int]]:
     """Run every row `plan.repeats` times on each of the two rigs.
 

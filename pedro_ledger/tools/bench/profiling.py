@@ -21,7 +21,7 @@ from pedro_ledger.tools.bench.figures import Sample
 from pedro_ledger.tools.bench.loads import BenchError
 from pedro_ledger.tools.bench.rig import Rig
 from pedro_ledger.tools.bench.rows import Row
-from pedro_ledger.tools.bench.suite import WARM_UP_S, Plan, measure
+from pedro_ledger.tools.bench.suite import WARM_UP_S, BenchPlan, measure
 
 SAMPLES_PER_S = 250
 SECONDS = 8
@@ -53,7 +53,7 @@ class Profile:
 
 
 def take_profile(
-    make_rig: Callable[[], AbstractContextManager[Rig]], row: Row, plan: Plan, on_run: Callable[[str], None]
+    make_rig: Callable[[], AbstractContextManager[Rig]], row: Row, plan: BenchPlan, on_run: Callable[[str], None]
 ) -> Profile:
     """Run a row and sample the daemon, with py-spy where it is installed, else with our own sampler
     inside it.
@@ -79,7 +79,7 @@ def take_profile(
         return read_profile(row.name, tool, stacks.read_text(), sample)
 
 
-def _with_py_spy(py_spy: str, rig: Rig, row: Row, plan: Plan, stacks: Path) -> Sample:
+def _with_py_spy(py_spy: str, rig: Rig, row: Row, plan: BenchPlan, stacks: Path) -> Sample:
     pid = rig.server(row.target).pid
     found: list[Sample] = []
     load = threading.Thread(target=lambda: found.append(measure(rig, row, plan, SECONDS + 2)))

@@ -48,14 +48,14 @@ class DelayProxy:
     def run(self) -> None:
         """Forward until the process ends."""
         while True:
-            self.turn()
+            self.pump()
 
     def close(self) -> None:
         """Close everything that is open."""
         for end in (self._door, *self._peers):
             end.close()
 
-    def turn(self) -> None:
+    def pump(self) -> None:
         """Wait for bytes to come in or to be due, and move them."""
         timeout = max(0.0, self._under_way[0].due_s - self._clock()) if self._under_way else None
         readable, _, _ = select.select([self._door, *self._peers], [], [], timeout)

@@ -40,7 +40,7 @@ _READ: dict[Measure, Callable[[Sample], float | None]] = {
 }
 
 
-class Verdict(StrEnum):
+class Comparison(StrEnum):
     """What can be said of the true ratio at the interval's confidence, with a margin around 1 that
     counts as equal.
     """
@@ -105,21 +105,21 @@ class Ratios:
         """Of the median."""
         return sign_interval(self.values)
 
-    def verdict(self, margin: float) -> Verdict:
+    def verdict(self, margin: float) -> Comparison:
         """What may be said with `margin` (0.01 for 1 %) either side of 1 taken for equal."""
         interval = self.interval
         if interval is None:
-            return Verdict.UNCLEAR
+            return Comparison.UNCLEAR
         low, high = interval.low - 1, interval.high - 1
         if self.measure is Measure.RATE:  # more is better: turn it round
             low, high = -high, -low
         if low > margin:
-            return Verdict.WORSE
+            return Comparison.WORSE
         if high < -margin:
-            return Verdict.BETTER
+            return Comparison.BETTER
         if high <= margin:
-            return Verdict.EQUAL if low >= -margin else Verdict.NO_WORSE
-        return Verdict.NO_BETTER if low >= -margin else Verdict.UNCLEAR
+            return Comparison.EQUAL if low >= -margin else Comparison.NO_WORSE
+        return Comparison.NO_BETTER if low >= -margin else Comparison.UNCLEAR
 
 
 class Pair(NamedTuple):

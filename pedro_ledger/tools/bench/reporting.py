@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pedro_ledger.tools.bench.figures import RowResult
-from pedro_ledger.tools.bench.goals import Verdict
+from pedro_ledger.tools.bench.goals import GoalResult
 from pedro_ledger.tools.bench.rows import ROWS
-from pedro_ledger.tools.bench.suite import Report
+from pedro_ledger.tools.bench.suite import BenchReport
 
 
-def report_json(report: Report) -> dict[str, Any]:
+def report_json(report: BenchReport) -> dict[str, Any]:
     """Everything, rates in operations a second, latencies in milliseconds, CPU in microseconds an
     operation.
     """
@@ -49,7 +49,7 @@ def _row_json(row: RowResult) -> dict[str, Any]:
     }
 
 
-def _goal_json(verdict: Verdict) -> dict[str, Any]:
+def _goal_json(verdict: GoalResult) -> dict[str, Any]:
     return {
         "name": verdict.name,
         "atLeast" if verdict.is_floor else "atMost": verdict.limit,
@@ -58,7 +58,7 @@ def _goal_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: BenchReport, console: Console) -> None:
     """Tables."""
     machine, plan = report.machine, report.plan
     console.print(
@@ -83,7 +83,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"verify {each['database']}: {'in order' if each['status'] == 0 else 'FAILED'} {each['says']}")
 
 
-def _rows_table(report: Report) -> Table:
+def _rows_table(report: BenchReport) -> Table:
     table = Table()
     table.add_column("row", no_wrap=True)
     for title in ("conns", "load", "op/s", "slowest", "fastest", "p50 ms", "p90 ms", "p99 ms", "cpu µs", "pg µs"):
@@ -105,7 +105,7 @@ def _rows_table(report: Report) -> Table:
     return table
 
 
-def _goals_table(verdicts: list[Verdict]) -> Table:
+def _goals_table(verdicts: list[GoalResult]) -> Table:
     table = Table()
     table.add_column("goal")
     for title in ("limit", "measured"):

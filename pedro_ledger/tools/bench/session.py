@@ -20,7 +20,7 @@ from pedro_ledger.tools.bench.reporting import print_report, report_json
 from pedro_ledger.tools.bench.resident import measure_resident
 from pedro_ledger.tools.bench.rig import Rig
 from pedro_ledger.tools.bench.rows import ROWS, Row, Target
-from pedro_ledger.tools.bench.suite import OWN, Plan, Report, run_rows
+from pedro_ledger.tools.bench.suite import OWN, BenchPlan, BenchReport, run_rows
 
 WIDTH = 124
 
@@ -38,9 +38,9 @@ class Options:
     postgres_bin: Path | None
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> BenchPlan:
         """How to run."""
-        return Plan(self.rows, self.repeats, self.seconds, self.wrk)
+        return BenchPlan(self.rows, self.repeats, self.seconds, self.wrk)
 
 
 def measure(options: Options, folder: Path, *, as_json: bool) -> bool:
@@ -54,7 +54,7 @@ def measure(options: Options, folder: Path, *, as_json: bool) -> bool:
     return report.is_sound
 
 
-def run(options: Options, folder: Path, on_run: Callable[[str], None]) -> Report:
+def run(options: Options, folder: Path, on_run: Callable[[str], None]) -> BenchReport:
     """Everything but the printing."""
     plan = options.plan
     machine = describe_machine(folder)
@@ -63,7 +63,7 @@ def run(options: Options, folder: Path, on_run: Callable[[str], None]) -> Report
         if any(row.target is Target.SIZE_DAEMON for row in plan.rows):
             on_run(f"loading {options.size_users:,} users with {options.size_entries:,} entries")
             rig.server(Target.SIZE_DAEMON)
-        report = Report(machine, versions, plan, run_rows(rig, plan, on_run))
+        report = BenchReport(machine, versions, plan, run_rows(rig, plan, on_run))
         if any(row.group == "remote" for row in plan.rows):
             report.facts |= rig.databases.round_trips_ms()
         if any(row.target is Target.SIZE_DAEMON for row in plan.rows):
@@ -100,7 +100,7 @@ def _rig(options: Options, folder: Path) -> Iterator[Rig]:
         yield rig
 
 
-def describe_generator(plan: Plan) -> str:
+def describe_generator(plan: BenchPlan) -> str:
     """What makes the load, with its version."""
     return f"{OWN} (uvloop)" if plan.wrk is None else f"{wrk_version(plan.wrk)}; {OWN} (uvloop) for batches"
 

@@ -28,7 +28,7 @@ CHUNK_ENTRIES = 50_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Step(NamedTuple):
+class EntryPattern(NamedTuple):
     """What entry `seq` of every user has in common."""
 
     seq: int
@@ -45,12 +45,12 @@ class Step(NamedTuple):
     at: datetime
 
 
-def steps(count: int, first_at_ms: int, stride_ms: int = 1) -> list[Step]:
+def steps(count: int, first_at_ms: int, stride_ms: int = 1) -> list[EntryPattern]:
     """The ledger of each user: `count` entries, `stride_ms` apart from `first_at_ms` on."""
     return [_step(seq, first_at_ms + seq * stride_ms) for seq in range(1, count + 1)]
 
 
-def _step(seq: int, at_ms: int) -> Step:
+def _step(seq: int, at_ms: int) -> EntryPattern:
     operation: Operation
     if seq == 1:
         kind, operation_type, credits = "opening", "", CREDITS
@@ -65,7 +65,7 @@ def _step(seq: int, at_ms: int) -> Step:
         f"{tail}\0{kind}\0{operation_type}\0{credits}\0{balance_after}\0{0}\0\0\0\0"
         f"\0{operation.key}\0{mark.hex()}\0{operation.actor}\0\0\0{at_ms}"
     )
-    return Step(
+    return EntryPattern(
         seq, head, tail, f"\0{seq}\0{head}".encode(), form_tail.encode(), kind, operation.key, mark, operation.actor,
         credits, balance_after, _EPOCH + timedelta(milliseconds=at_ms),
     )  # fmt: skip
@@ -105,7 +105,7 @@ def _chunks(users: int, length: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + length - 1, users)
 
 
-async def _load_chunks(url: str, chunks: Iterator[tuple[int, int]], plan: list[Step]) -> None:
+async def _load_chunks(url: str, chunks: Iterator[tuple[int, int]], plan: list[EntryPattern]) -> None:
     statement = (files("pedro_ledger.tools.bench") / "load_large_ledger.sql").read_text()
     columns = [list(column) for column in zip(*plan, strict=True)]
     settings = {"synchronous_commit": "off", "jit": "off", "work_mem": "256MB"}

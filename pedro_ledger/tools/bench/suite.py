@@ -14,7 +14,7 @@ from pedro_ledger.tools.bench.copying import copy_rows
 from pedro_ledger.tools.bench.daemon_counts import Counts, read_counts
 from pedro_ledger.tools.bench.figures import RowResult, Sample
 from pedro_ledger.tools.bench.generator import Job
-from pedro_ledger.tools.bench.goals import Verdict, judge
+from pedro_ledger.tools.bench.goals import GoalResult, judge
 from pedro_ledger.tools.bench.loads import BenchError, Loaded, run_generator, run_wrk
 from pedro_ledger.tools.bench.processes import Server
 from pedro_ledger.tools.bench.rig import Rig
@@ -25,7 +25,7 @@ OWN = "own"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BenchPlan:
     """How to run."""
 
     rows: Sequence[Row]
@@ -37,18 +37,18 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Report:
+class BenchReport:
     """Everything that a run yields."""
 
     machine: dict[str, Any]
     versions: dict[str, str]
-    plan: Plan
+    plan: BenchPlan
     rows: dict[str, RowResult]
     facts: dict[str, float] = field(default_factory=dict)
     verified: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[GoalResult]:
         """Every goal beside what was measured."""
         return judge(self.rows, self.facts)
 
@@ -62,7 +62,7 @@ DYING_S = 5.0
 """A daemon that closed a connection unasked gets so long to be seen to have ended."""
 
 
-def run_rows(rig: Rig, plan: Plan, on_run: Callable[[str], None]) -> dict[str, RowResult]:
+def run_rows(rig: Rig, plan: BenchPlan, on_run: Callable[[str], None]) -> dict[str, RowResult]:
     """Run every row of the plan; `on_run` is told what comes next."""
     results = {row.name: RowResult(row.name, row.connections, generator_of(row, plan)) for row in plan.rows}
     for row in plan.rows:
@@ -75,7 +75,7 @@ def run_rows(rig: Rig, plan: Plan, on_run: Callable[[str], None]) -> dict[str, R
     return results
 
 
-def generator_of(row: Row, plan: Plan) -> str:
+def generator_of(row: Row, plan: BenchPlan) -> str:
     """Where the load of a row comes from."""
     if row.target is Target.COPY:
         return "asyncpg"
@@ -83,7 +83,7 @@ def generator_of(row: Row, plan: Plan) -> str:
 
 
 def measure(
-    rig: Rig, row: Row, plan: Plan, seconds: int, *, before_count: Callable[[Server], None] = lambda server: None
+    rig: Rig, row: Row, plan: BenchPlan, seconds: int, *, before_count: Callable[[Server], None] = lambda server: None
 ) -> Sample:
     """One run of one row. `before_count` is called between the end of the load and the end of the
     CPU's count.

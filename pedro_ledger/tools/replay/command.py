@@ -66,7 +66,7 @@ def command(
 
     run_id = run_id or secrets.token_hex(4)
     try:
-        plan = session.Plan(
+        plan = session.ReplayPlan(
             file,
             read_trace(file, limit),
             _url(url),

@@ -19,7 +19,7 @@ TRIES_MAX = 8
 """Top-ups for one request; each covers it, but others of the same user may spend it first."""
 
 
-class Step(NamedTuple):
+class ReplayRequest(NamedTuple):
     """A request of the trace with who makes it and what it asks for."""
 
     line: TraceLine
@@ -29,7 +29,7 @@ class Step(NamedTuple):
     """None: the daemon finds the price."""
 
 
-class Tally:
+class ReplayCounts:
     """What the replay counts.
 
     `before`: by an earlier replay of the same run, so that nothing moved now.
@@ -58,7 +58,7 @@ class Driver:
     before.
     """
 
-    def __init__(self, client: DaemonClient, tally: Tally, *, run_id: str, top_up: int, speed: float) -> None:
+    def __init__(self, client: DaemonClient, tally: ReplayCounts, *, run_id: str, top_up: int, speed: float) -> None:
         self._client = client
         self._tally = tally
         self._run_id = run_id
@@ -66,13 +66,13 @@ class Driver:
         self._speed = speed
         self._started_at = self._first_at = 0.0
 
-    async def run(self, steps: Sequence[Step], *, concurrency: int, stage: Stage) -> None:
+    async def run(self, steps: Sequence[ReplayRequest], *, concurrency: int, stage: Stage) -> None:
         """Send every step. Raises `ReplayStopped` for an answer with which it cannot go on."""
         self._started_at, self._first_at = perf_counter(), steps[0].line.at_s
         await in_parallel(steps, self._replay, workers=concurrency, stage=stage)
         self._tally.seconds = perf_counter() - self._started_at
 
-    async def _replay(self, step: Step) -> None:
+    async def _replay(self, step: ReplayRequest) -> None:
         if self._speed:
             await self._until(step.line.at_s)
         tally, user, body = self._tally, step.user, deduct_body(step)
@@ -117,7 +117,7 @@ class Driver:
             self._tally.behind_s = max(self._tally.behind_s, -early_s)
 
 
-def deduct_body(step: Step) -> bytes:
+def deduct_body(step: ReplayRequest) -> bytes:
     """The body of a step's deduct, the same whenever the trace is replayed."""
     line = step.line
     details = {"contextTokens": line.context_tokens, "generatedTokens": line.generated_tokens}

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pedro_ledger.tools.replay.books import Books
-from pedro_ledger.tools.replay.driver import Tally
+from pedro_ledger.tools.replay.driver import ReplayCounts
 
 SHOWN_MAX = 10
 
 
-class Report(NamedTuple):
+class ReplayReport(NamedTuple):
     """What a replay did, and what it found."""
 
     run_id: str
@@ -21,7 +21,7 @@ class Report(NamedTuple):
     url: str
     users: int
     requests: int
-    tally: Tally
+    tally: ReplayCounts
     retries: int
     latencies_s: Sequence[float]
     """Of each operation, from its first try to its answer, ascending."""
@@ -52,7 +52,7 @@ def percentile(ascending: Sequence[float], share: float) -> float:
     return ascending[max(0, ceil(share * len(ascending)) - 1)] if ascending else 0.0
 
 
-def report_json(report: Report) -> dict[str, Any]:
+def report_json(report: ReplayReport) -> dict[str, Any]:
     """Everything in one object."""
     tally, books = report.tally, report.books
     return {
@@ -86,7 +86,7 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: ReplayReport, console: Console) -> None:
     """The same as a table, then whether the books agree."""
     tally, books, latency = report.tally, report.books, report.latency_ms()
     table = Table.grid(padding=(0, 2))

@@ -15,15 +15,15 @@ from pedro_ledger.tools.replay.accounts import ReplayUser
 from pedro_ledger.tools.replay.books import compare_books
 from pedro_ledger.tools.replay.client import PATIENCE_S, TRY_TIMEOUT_S, DaemonClient
 from pedro_ledger.tools.replay.dealing import Dealer
-from pedro_ledger.tools.replay.driver import Driver, Step, Tally
+from pedro_ledger.tools.replay.driver import Driver, ReplayCounts, ReplayRequest
 from pedro_ledger.tools.replay.parallel import in_parallel
 from pedro_ledger.tools.replay.pricing import TokenPrice, credits_asked
 from pedro_ledger.tools.replay.progress import Screen
-from pedro_ledger.tools.replay.report import Report, print_report, report_json
+from pedro_ledger.tools.replay.report import ReplayReport, print_report, report_json
 from pedro_ledger.tools.replay.trace import TraceLine
 
 
-class Plan(NamedTuple):
+class ReplayPlan(NamedTuple):
     """What is to be replayed, and how."""
 
     file: Path
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     concurrency: int
 
 
-def replay(plan: Plan, *, as_json: bool) -> bool:
+def replay(plan: ReplayPlan, *, as_json: bool) -> bool:
     """Replay `plan` with progress, print the report, and return whether the books agree.
 
     Raises `ReplayStopped`.
@@ -62,7 +62,7 @@ def replay(plan: Plan, *, as_json: bool) -> bool:
     return report.books.agree
 
 
-def deal(plan: Plan) -> tuple[list[Step], list[ReplayUser]]:
+def deal(plan: ReplayPlan) -> tuple[list[ReplayRequest], list[ReplayUser]]:
     """Every request with its user, and the users that have any.
 
     A line's user depends on nothing but the seed and the lines before.
@@ -77,17 +77,17 @@ def deal(plan: Plan) -> tuple[list[Step], list[ReplayUser]]:
         if user is None:
             user = users[name] = ReplayUser(f"replay-{plan.run_id}-{name}")
         operation_type = line.operation_type or plan.operation_type
-        steps.append(Step(line, user, operation_type, credits_asked(plan.file, line, plan.price)))
+        steps.append(ReplayRequest(line, user, operation_type, credits_asked(plan.file, line, plan.price)))
     return steps, list(users.values())
 
 
-async def run_replay(plan: Plan, screen: Screen) -> Report:
+async def run_replay(plan: ReplayPlan, screen: Screen) -> ReplayReport:
     """Replay `plan` and compare the books.
 
     Raises `ReplayStopped` where the daemon cannot be reached, or answers what it should not.
     """
     steps, users = deal(plan)
-    tally, workers = Tally(), plan.concurrency
+    tally, workers = ReplayCounts(), plan.concurrency
     connector = aiohttp.TCPConnector(limit=workers, keepalive_timeout=60)
     timeout = aiohttp.ClientTimeout(total=TRY_TIMEOUT_S)
     async with aiohttp.ClientSession(
@@ -104,7 +104,7 @@ async def run_replay(plan: Plan, screen: Screen) -> Report:
             await driver.run(steps, concurrency=workers, stage=stage)
         async with screen.stage("books", len(users)) as stage:
             books = await compare_books(client, users, concurrency=workers, stage=stage)
-    return Report(
+    return ReplayReport(
         plan.run_id,
         str(plan.file),
         str(plan.url),

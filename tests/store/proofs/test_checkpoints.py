@@ -241,8 +241,8 @@ async def test_one_session_seals_at_a_time_and_files_of_replicas_keep_step(
 ) -> None:
     await api.user(100)
     other = Sealer(database, signer, tmp_path / "other.ndjson")
-    async with store.sealing_turn(database) as turn:
-        assert turn is not None
+    async with store.sealing_session(database) as session:
+        assert session is not None
         assert await sealer.seal() is None
     await sealer.seal()
     assert await other.seal(unless_younger_s=60) is None
@@ -273,7 +273,7 @@ async def test_what_was_checked_once_is_remembered(
     assert await fresh.seal(unless_younger_s=60) is None
     assert len(checked) == 5
     assert await fresh.seal(unless_younger_s=60) is None
-    assert len(checked) == 5, "a turn reads new lines only"
+    assert len(checked) == 5, "a session reads new lines only"
     await sealer.seal()
     await fresh.seal()
     assert len(checked) == 6
@@ -303,20 +303,20 @@ async def test_a_file_or_a_database_that_lost_what_was_checked_is_noticed(
 
 
 async def test_the_loop_goes_on_while_a_turn_seals(api: Api, sealer: Sealer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A turn that computes without a pause stops only its own thread."""
+    """A session that computes without a pause stops only its own thread."""
     turns = threading.Event()
 
-    async def busy(self: store.SealingTurn, number: int) -> store.Tree:
+    async def busy(self: store.SealingSession, number: int) -> store.Tree:
         assert turns.wait(60), "the loop of the daemon stood still"
         return await write_pages(self, number)
 
-    write_pages = store.SealingTurn.write_pages
-    monkeypatch.setattr(store.SealingTurn, "write_pages", busy)
+    write_pages = store.SealingSession.write_pages
+    monkeypatch.setattr(store.SealingSession, "write_pages", busy)
     await api.user(100)
-    turn = asyncio.create_task(sealer.tick())
+    session = asyncio.create_task(sealer.tick())
     assert (await api.get("/livez", auth=None)).status == 200
     turns.set()
-    await turn
+    await session
 
 
 async def test_a_line_that_was_cut_short_is_not_counted(api: Api, sealer: Sealer, file: Path) -> None:

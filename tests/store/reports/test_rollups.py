@@ -18,7 +18,7 @@ from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.reports.catalogue import REPORTS, Asked
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.reports.reader import ReportReader, spans
-from pedro_ledger.store.reports.rollups import RollupWorker, Step
+from pedro_ledger.store.reports.rollups import RollupStep, RollupWorker
 from pedro_ledger.store.schema.migrations import migrate
 from tests.support.ledgers import Line, append, make_user
 from tests.support.patience import PATIENCE_S
@@ -166,7 +166,7 @@ async def test_one_replica_rolls_up_at_a_time(connection: Connection, worker: Ro
     await make_user(connection, "u")
     async with other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock($1)", Lock.ROLLUPS)
-        assert await worker.step() == Step(0, is_full=False)
+        assert await worker.step() == RollupStep(0, is_full=False)
     assert (await worker.step()).changes > 0
 
 
@@ -179,7 +179,7 @@ async def test_a_step_is_bounded(
         await append(connection, "u", [Line("grant", 4, START), *[Line("deduct", -1, START, "AI_TEXT_CHAT")] * 3])
     monkeypatch.setattr("pedro_ledger.store.reports.rollups.STEP_USES", 7)
     monkeypatch.setattr("pedro_ledger.store.reports.rollups.STEP_ROWS", 1)
-    assert await worker.step() == Step(7 + 1, is_full=True)
+    assert await worker.step() == RollupStep(7 + 1, is_full=True)
     await assert_equal_to_raw(connection)
     await worker.roll_up()
     assert await connection.fetchval("SELECT count(*) FROM pedro_ledger.usage_pending") == 0
@@ -191,7 +191,7 @@ async def test_rolling_up_ends_while_others_write(connection: Connection, databa
     class Beside(RollupWorker):
         steps = 0
 
-        async def step(self) -> Step:
+        async def step(self) -> RollupStep:
             self.steps += 1
             await append(connection, "u", [Line("deduct", -1, START, "AI_TEXT_CHAT")])
             return await super().step()
@@ -240,11 +240,11 @@ def test_spans_hold_each_day_once_and_are_few(since: date | None, until: date | 
 async def test_what_is_left_over_waits_for_its_tenth_of_the_time_alone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = iter([Step(50_000, is_full=True), Step(50_000, is_full=True), Step(9, is_full=False)])
+    steps = iter([RollupStep(50_000, is_full=True), RollupStep(50_000, is_full=True), RollupStep(9, is_full=False)])
     clock = [0.0]
 
     class Told(RollupWorker):
-        async def step(self) -> Step:
+        async def step(self) -> RollupStep:
             clock[0] += 0.2
             return next(steps)
 

@@ -19,7 +19,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from pedro_ledger.tools.bench.generator import CREATED, Job, Load, Outcome
+from pedro_ledger.tools.bench.generator import CREATED, GeneratorResult, Job, Load
 from pedro_ledger.tools.bench.loads import Loaded, find_wrk, run_wrk
 from tests.support.client import API_KEY
 from tests.support.databases import running_server
@@ -54,7 +54,7 @@ FLOODS = (
 class Measured(NamedTuple):
     """What came of the others beside one flood."""
 
-    others: Outcome
+    others: GeneratorResult
     refused: int
     flood: Loaded | None
     turned_away: int

@@ -1,7 +1,7 @@
 import pytest
 
 from pedro_ledger.tools.bench.figures import Latency, RowResult, Sample, percentile, ratio
-from pedro_ledger.tools.bench.goals import GOALS, Verdict, judge
+from pedro_ledger.tools.bench.goals import GOALS, GoalResult, judge
 
 
 def sample(rate: float, **changes: object) -> Sample:
@@ -61,7 +61,7 @@ def test_ratio_knows_what_is_missing() -> None:
     assert ratio(3, 0) is None
 
 
-def verdict(rows: list[RowResult], name: str, **facts: float) -> Verdict:
+def verdict(rows: list[RowResult], name: str, **facts: float) -> GoalResult:
     [found] = [each for each in judge({row.name: row for row in rows}, facts) if each.name == name]
     return found
 

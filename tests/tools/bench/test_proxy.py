@@ -57,13 +57,13 @@ class Stage:
         self.client = socket.socket(socket.AF_UNIX)
         self.client.settimeout(PATIENCE_S)
         self.client.connect(str(folder / "far"))
-        self.proxy.turn()
+        self.proxy.pump()
 
     def receive(self, length: int) -> bytes:
         """Let the proxy forward answers until so much has come; the clock stays where it is."""
         answer = b""
         while len(answer) < length:
-            self.proxy.turn()
+            self.proxy.pump()
             assert not self.proxy._under_way, "the way back takes no time"
             if select.select([self.client], [], [], 0)[0]:
                 answer += self.client.recv(2**20)
@@ -73,7 +73,7 @@ class Stage:
         """The client hangs up, and that takes its way too."""
         self.client.close()
         while self.proxy._peers:
-            self.proxy.turn()
+            self.proxy.pump()
             self.now_s += DELAY_S
         self.proxy.close()
 
@@ -88,10 +88,10 @@ def test_each_round_trip_takes_longer_once(stage: Stage) -> None:
     for number in range(1, 4):
         sent_at_s = stage.now_s
         stage.client.sendall(b"%d" % number)
-        stage.proxy.turn()
+        stage.proxy.pump()
         for early_s in (0, 0.5 * DELAY_S, 0.99 * DELAY_S):
             stage.now_s = sent_at_s + early_s
-            stage.proxy.turn()
+            stage.proxy.pump()
             assert len(stage.proxy._under_way) == 1, "it is held back"
         stage.now_s = sent_at_s + DELAY_S
         assert stage.receive(1) == b"%d" % number
@@ -101,7 +101,7 @@ def test_what_is_sent_together_is_delayed_together(stage: Stage) -> None:
     pieces = [os.urandom(10_000) for _ in range(10)]
     for piece in pieces:
         stage.client.sendall(piece)
-        stage.proxy.turn()
+        stage.proxy.pump()
     assert len(stage.proxy._under_way) == len(pieces)
     data = b"".join(pieces)
     stage.now_s = DELAY_S
@@ -112,9 +112,9 @@ def test_last_words_arrive(stage: Stage, heard: Heard) -> None:
     stage.client.sendall(b"goodbye")
     stage.client.shutdown(socket.SHUT_WR)
     for _ in range(2):  # the words, and then their end
-        stage.proxy.turn()
+        stage.proxy.pump()
     stage.now_s = DELAY_S
-    stage.proxy.turn()
+    stage.proxy.pump()
     assert [heard.get(timeout=PATIENCE_S) for _ in range(2)] == [b"goodbye", b""]
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from pedro_ledger.tools.bench.figures import Sample
-from pedro_ledger.tools.bench.ratios import Measure, Pair, PairedRow, Ratios, Verdict, sign_interval
+from pedro_ledger.tools.bench.ratios import Comparison, Measure, Pair, PairedRow, Ratios, sign_interval
 
 
 def sample(rate: float = 100, cpu: float | None = 50, postgres: float | None = 50, **errors: int) -> Sample:
@@ -29,16 +29,16 @@ def test_too_few_pairs_have_no_interval(count: int) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "cpu", "rate"),
     [
-        (0.995, 1.004, Verdict.EQUAL, Verdict.EQUAL),
-        (0.95, 1.004, Verdict.NO_WORSE, Verdict.NO_BETTER),
-        (0.995, 1.04, Verdict.NO_BETTER, Verdict.NO_WORSE),
-        (0.90, 0.98, Verdict.BETTER, Verdict.WORSE),
-        (1.02, 1.10, Verdict.WORSE, Verdict.BETTER),
-        (0.95, 1.05, Verdict.UNCLEAR, Verdict.UNCLEAR),
-        (0.99, 1.01, Verdict.EQUAL, Verdict.EQUAL),
+        (0.995, 1.004, Comparison.EQUAL, Comparison.EQUAL),
+        (0.95, 1.004, Comparison.NO_WORSE, Comparison.NO_BETTER),
+        (0.995, 1.04, Comparison.NO_BETTER, Comparison.NO_WORSE),
+        (0.90, 0.98, Comparison.BETTER, Comparison.WORSE),
+        (1.02, 1.10, Comparison.WORSE, Comparison.BETTER),
+        (0.95, 1.05, Comparison.UNCLEAR, Comparison.UNCLEAR),
+        (0.99, 1.01, Comparison.EQUAL, Comparison.EQUAL),
     ],
 )
-def test_what_may_be_said_of_an_interval(low: float, high: float, cpu: Verdict, rate: Verdict) -> None:
+def test_what_may_be_said_of_an_interval(low: float, high: float, cpu: Comparison, rate: Comparison) -> None:
     """Less CPU is better, less rate is worse; the margin itself still counts as equal."""
     values = (low, *[(low + high) / 2] * 4, high)
     margin = 0.0100001
@@ -47,8 +47,8 @@ def test_what_may_be_said_of_an_interval(low: float, high: float, cpu: Verdict, 
 
 
 def test_nothing_is_said_without_an_interval() -> None:
-    assert Ratios(Measure.CPU, (1.0,) * 5).verdict(0.01) is Verdict.UNCLEAR
-    assert Ratios(Measure.CPU, (1.0,) * 6).verdict(0.01) is Verdict.EQUAL
+    assert Ratios(Measure.CPU, (1.0,) * 5).verdict(0.01) is Comparison.UNCLEAR
+    assert Ratios(Measure.CPU, (1.0,) * 6).verdict(0.01) is Comparison.EQUAL
 
 
 def test_a_pair_is_this_over_other_whoever_was_first() -> None:

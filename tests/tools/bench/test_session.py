@@ -13,7 +13,7 @@ from pedro_ledger.tools.bench.figures import Latency, RowResult, Sample
 from pedro_ledger.tools.bench.reporting import print_report, report_json
 from pedro_ledger.tools.bench.rows import choose
 from pedro_ledger.tools.bench.session import Options, run
-from pedro_ledger.tools.bench.suite import Plan, Report
+from pedro_ledger.tools.bench.suite import BenchPlan, BenchReport
 from tests.support.databases import PG_BIN, temporary_folder
 
 
@@ -43,11 +43,11 @@ def test_a_short_run_from_start_to_verify(folder: Path) -> None:
     assert said[-1] == "verify"
 
 
-def report_of(*rows: RowResult, status: int = 0) -> Report:
-    return Report(
+def report_of(*rows: RowResult, status: int = 0) -> BenchReport:
+    return BenchReport(
         {"cpu": "x", "cores": 2, "memoryGiB": 8, "system": "y", "fsyncMs": 1, "loadBefore": 0},
         {"python": "3"},
-        Plan(choose(["echo", "single"]), 1, 1, None),
+        BenchPlan(choose(["echo", "single"]), 1, 1, None),
         {row.name: row for row in rows},
         verified=[{"database": "bench_ledger", "status": status, "says": "z"}],
     )
@@ -57,7 +57,7 @@ ECHO = RowResult("echo", 64, "own", [Sample(2000, 2.0, Latency(1, 2, 3), {}, 50.
 BROKEN = RowResult("single-64", 64, "own", [Sample(3456, 2.0, Latency(1, 2, 3), {"status": 1}, 50.0, 0.0)])
 
 
-def printed(report: Report) -> str:
+def printed(report: BenchReport) -> str:
     out = StringIO()
     print_report(report, Console(file=out, width=120))
     return out.getvalue()

@@ -7,7 +7,7 @@ from yarl import URL
 
 from pedro_ledger.tools.replay.accounts import ReplayUser
 from pedro_ledger.tools.replay.client import Answer, DaemonClient
-from pedro_ledger.tools.replay.driver import TRIES_MAX, Driver, Step, Tally
+from pedro_ledger.tools.replay.driver import TRIES_MAX, Driver, ReplayCounts, ReplayRequest
 from pedro_ledger.tools.replay.parallel import Stage
 from pedro_ledger.tools.replay.trace import TraceLine
 
@@ -34,12 +34,12 @@ class Ledger:
         return Answer(201, receipt, replayed=False)
 
 
-async def driven(ledger: Ledger, *, top_up: int) -> Tally:
+async def driven(ledger: Ledger, *, top_up: int) -> ReplayCounts:
     user = ReplayUser("replay-x-1")
     user.deduct_url, user.grants_url = DEDUCT, GRANTS
-    tally = Tally()
+    tally = ReplayCounts()
     driver = Driver(cast("DaemonClient", ledger), tally, run_id="x", top_up=top_up, speed=0)
-    await driver.run([Step(TraceLine(7, 0.0, 1, 1), user, "T", 90)], concurrency=1, stage=Stage())
+    await driver.run([ReplayRequest(TraceLine(7, 0.0, 1, 1), user, "T", 90)], concurrency=1, stage=Stage())
     return tally
 
 

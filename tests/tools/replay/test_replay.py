@@ -17,8 +17,8 @@ from pedro_ledger.tools.replay.errors import DaemonLost, ReplayStopped
 from pedro_ledger.tools.replay.parallel import Stage, in_parallel
 from pedro_ledger.tools.replay.pricing import TokenPrice
 from pedro_ledger.tools.replay.progress import Screen
-from pedro_ledger.tools.replay.report import Report
-from pedro_ledger.tools.replay.session import Plan, run_replay
+from pedro_ledger.tools.replay.report import ReplayReport
+from pedro_ledger.tools.replay.session import ReplayPlan, run_replay
 from pedro_ledger.tools.replay.trace import TraceLine
 from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
@@ -32,14 +32,16 @@ def lines_of(count: int) -> list[TraceLine]:
     return [TraceLine(number + 2, 0.0, number * 7 % 900, number % 300) for number in range(count)]
 
 
-def plan_of(address: str, lines: list[TraceLine], **changes: object) -> Plan:
-    plan = Plan(
+def plan_of(address: str, lines: list[TraceLine], **changes: object) -> ReplayPlan:
+    plan = ReplayPlan(
         Path("trace"), lines, URL(address), API_KEY, "one", 10, 1.0, 1, "AI_TEXT_CHAT", TokenPrice("20"), 300, 0.0, 32
     )
     return plan._replace(**changes)  # type: ignore[arg-type]
 
 
-async def replayed(address: str, lines: list[TraceLine], screen: Screen | None = None, **changes: object) -> Report:
+async def replayed(
+    address: str, lines: list[TraceLine], screen: Screen | None = None, **changes: object
+) -> ReplayReport:
     return await run_replay(plan_of(address, lines, **changes), screen or Screen(is_shown=False))
 
 
