@@ -11,7 +11,7 @@ from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.proofs.errors import CheckpointError
 from pedro_ledger.proofs.signing import load_key, make_key
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.schema.migrations import pending
+from pedro_ledger.store.schema.standing import require_current
 
 
 def command(
@@ -56,9 +56,7 @@ async def main(settings: Settings, *, as_json: bool) -> int:
     """Returns the exit status: 1 where another session was sealing. Raises `CheckpointError`."""
     load_key(key_file_of(settings))  # before a server is started for it
     async with open_databases(settings) as databases:
-        behind = await pending(databases.direct)
-        if behind:
-            raise CheckpointError(f"the database lacks {behind[0].name}: run pedro-ledger migrate first")
+        await require_current(databases.direct)
         made = await make_sealer(settings, databases.direct).seal()
     if made is None:
         typer.echo("pedro-ledger: another checkpoint is being made: nothing is left to do", err=True)

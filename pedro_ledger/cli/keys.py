@@ -19,7 +19,7 @@ from pedro_ledger.ledger.times import time_text
 from pedro_ledger.postgres.database import Connection
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.keys import KeyRow, list_keys, make_key, revoke_key, rotate_key
-from pedro_ledger.store.schema.migrations import owner_session
+from pedro_ledger.store.schema.standing import owner_session
 
 command = typer.Typer(
     help="Make, list, revoke and rotate API keys.",

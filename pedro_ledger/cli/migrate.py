@@ -11,8 +11,9 @@ from pedro_ledger.postgres.database import Database
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.billing.plans import EventPlans, Recorded
 from pedro_ledger.store.journal.adoption import Adopted, Adopter
-from pedro_ledger.store.schema.migrations import migrate, owner_session, preview
+from pedro_ledger.store.schema.migrations import migrate, preview
 from pedro_ledger.store.schema.roles import make_app_role
+from pedro_ledger.store.schema.standing import owner_session
 
 
 def command(

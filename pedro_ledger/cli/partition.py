@@ -38,7 +38,7 @@ async def main(settings: Settings, *, plan_only: bool, as_json: bool) -> int:
             with unavailable():
                 connection = await databases.direct.connect(timeouts=JOB)
             try:
-                plan = await make_plan(connection)
+                plan = await make_plan(connection, databases.direct.url.label)
             finally:
                 await connection.close(timeout=1)
             held_s = None

@@ -19,7 +19,7 @@ from pedro_ledger.reports.catalogue import REPORTS, Asked, ReportRow
 from pedro_ledger.reports.formats import render
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.reports.reader import ReportReader
-from pedro_ledger.store.schema.migrations import pending
+from pedro_ledger.store.schema.standing import require_current
 from pedro_ledger.telemetry.metrics import Metrics
 
 
@@ -59,10 +59,7 @@ async def main(settings: Settings, name: str, asked: Asked, form: str) -> int:
     """Returns the exit status: 2 where the report cannot be made."""
     async with AsyncExitStack() as stack:
         databases = await stack.enter_async_context(open_databases(settings))
-        behind = await pending(databases.direct)
-        if behind:
-            typer.echo(f"pedro-ledger: the database lacks {behind[0].name}: run pedro-ledger migrate first", err=True)
-            return 2
+        await require_current(databases.direct)
         await databases.primary.open()
         stack.push_async_callback(databases.primary.close)
         reader = ReportReader(await open_reader(databases, settings, stack, Metrics()))

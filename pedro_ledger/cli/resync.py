@@ -16,7 +16,7 @@ from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.ledger.billing import storable, time_of_ms
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.billing.resync import Conflict, ResyncOutcome, UserResync
-from pedro_ledger.store.schema.migrations import pending
+from pedro_ledger.store.schema.standing import require_current
 
 SHOWN_MAX = 20
 
@@ -53,10 +53,7 @@ async def main(settings: Settings, file: Path, *, is_dry: bool, as_json: bool) -
     was done.
     """
     async with open_databases(settings) as databases:
-        behind = await pending(databases.direct)
-        if behind:
-            typer.echo(f"pedro-ledger: the database lacks {behind[0].name}: run pedro-ledger migrate first", err=True)
-            return 2
+        await require_current(databases.direct)
         await databases.primary.open()
         try:
             users = UserResync(databases.primary, signup_credits=settings.signup_credits, is_dry=is_dry)

@@ -14,7 +14,7 @@ from pedro_ledger.ledger.errors import Conflict
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.app.fields import Costs, PlanFields
 from pedro_ledger.store.app.seed import KEYS, Steps, plan_steps, seed_lock, take_steps
-from pedro_ledger.store.schema.migrations import pending
+from pedro_ledger.store.schema.standing import require_current
 
 
 class SeedError(Exception):
@@ -84,11 +84,9 @@ def read(file: Path) -> SeedContent:
 
 
 async def main(settings: Settings, wanted: SeedContent, *, dry_run: bool, as_json: bool) -> int:
-    """Returns the exit status: 1 where the database is behind or a plan's id is another plan's."""
+    """Returns the exit status: 1 where a plan's id is another plan's."""
     async with open_databases(settings) as databases:
-        if await pending(databases.direct):
-            typer.echo("pedro-ledger: The database is behind: run pedro-ledger migrate first.", err=True)
-            return 1
+        await require_current(databases.direct)
         await databases.primary.open()
         try:
             async with seed_lock(databases.direct):

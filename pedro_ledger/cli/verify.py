@@ -32,7 +32,7 @@ from pedro_ledger.proofs.signing import is_signed
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.journal.audit import Ledger, Share, ShareAudit, audit_share, dealt
 from pedro_ledger.store.proofs.checkpoints import list_lines, sealed_checkpoints
-from pedro_ledger.store.schema.migrations import pending
+from pedro_ledger.store.schema.standing import require_current
 
 PARALLEL_FROM_ENTRIES = 100_000
 SHARES_PER_PROCESS = 4
@@ -96,10 +96,7 @@ async def main(settings: Settings, sealed: Sealed | None = None, *, as_json: boo
     started = perf_counter()
     lines = None if sealed is None else read_log(sealed.file)
     async with open_databases(settings) as databases:
-        behind = await pending(databases.direct)
-        if behind:
-            typer.echo(f"pedro-ledger: the database lacks {behind[0].name}: run pedro-ledger migrate first", err=True)
-            return 2
+        await require_current(databases.direct)
         verdict = await verify(
             databases.direct, lines, sealed.public_key if sealed is not None else None, quiet=as_json
         )

@@ -17,7 +17,7 @@ from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.settings import Settings
 from pedro_ledger.store.billing.deliveries import DeliveryDesk
 from pedro_ledger.store.billing.inbox import State
-from pedro_ledger.store.schema.migrations import pending
+from pedro_ledger.store.schema.standing import require_current
 
 command = typer.Typer(
     help="List and retry webhooks that could not be applied.",
@@ -106,9 +106,7 @@ async def hasten(settings: Settings, ids: Sequence[str] | None, *, as_json: bool
 @asynccontextmanager
 async def _desk(settings: Settings) -> AsyncIterator[DeliveryDesk]:
     async with open_databases(settings) as databases:
-        behind = await pending(databases.direct)
-        if behind:
-            fail(f"the database lacks {behind[0].name}: run pedro-ledger migrate first")
+        await require_current(databases.direct)
         await databases.primary.open()
         try:
             yield DeliveryDesk(databases.primary)

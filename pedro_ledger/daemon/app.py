@@ -30,6 +30,7 @@ from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.daemon.databases import Databases, open_databases, open_reader
 from pedro_ledger.daemon.initial_key import api_key_of
 from pedro_ledger.daemon.loops import make_loops
+from pedro_ledger.daemon.preparation import prepare
 from pedro_ledger.daemon.webhook_secrets import WebhookSecrets, webhook_secrets
 from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.ledger.errors import OperatorError
@@ -55,9 +56,7 @@ from pedro_ledger.store.journal.statements import EntryReader
 from pedro_ledger.store.keys import KeyStore
 from pedro_ledger.store.proofs.proofs import ProofStore
 from pedro_ledger.store.reports.reader import ReportReader
-from pedro_ledger.store.schema.migrations import migrate
 from pedro_ledger.store.schema.obstacles import SchemaWatcher
-from pedro_ledger.store.schema.roles import require_app_role
 from pedro_ledger.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -136,10 +135,7 @@ class Daemon:
         """The daemon from its first request to its last; leaving drains it."""
         async with AsyncExitStack() as stack:
             databases = await stack.enter_async_context(open_databases(self._settings))
-            for step in await migrate(databases.direct):
-                log.info("migrated", migration=step.migration.name, adopted=step.adopted)
-            if not (databases.is_embedded or self._settings.allow_owner):
-                await require_app_role(databases.primary)
+            await prepare(databases, self._settings)
             key, key_file = api_key_of(self._settings, make=databases.is_embedded)
             parts, authenticator = await self._build(databases, key, stack)
             for missing in await parts.readiness.missing():

@@ -254,7 +254,7 @@ async def test_what_cannot_be_carried_over_is_named(
 ) -> None:
     await connection.execute(statement)
     with pytest.raises(partitions.PartitionError, match=obstacle):
-        await partitions.make_plan(connection)
+        await partitions.make_plan(connection, "here")
 
 
 async def test_grants_columns_defaults_and_triggers_of_the_app_are_carried(

@@ -71,4 +71,4 @@ async def test_a_file_that_is_missing_and_a_database_that_is_behind_are_told(pri
     assert (status, err.count("\n")) == (2, 1)
     assert "Cannot read /nowhere.toml" in err
     status, _, err = await command("seed", FILE, DATABASE_URL=prisma_database_url)
-    assert (status, "run pedro-ledger migrate first" in err) == (1, True)
+    assert (status, "run pedro-ledger migrate first" in err) == (2, True)

@@ -28,8 +28,9 @@ from pedro_ledger.store.journal.lock_holders import LockHolderLog
 from pedro_ledger.store.proofs.checkpoints import sealing_session
 from pedro_ledger.store.schema import partitions
 from pedro_ledger.store.schema.backups import make_archive, restore_archive
-from pedro_ledger.store.schema.migrations import migrate, owner_session, preview
+from pedro_ledger.store.schema.migrations import migrate, pending, preview
 from pedro_ledger.store.schema.roles import RoleError, require_app_role
+from pedro_ledger.store.schema.standing import owner_session, require_current
 from tests.conftest import settings_for
 from tests.support.databases import TestServer, temporary_folder
 from tests.support.pooler import pooler
@@ -106,6 +107,8 @@ async def open_each(server: TestServer, url: str, empty_url: str) -> None:
     await database.close()
     with pytest.raises(RoleError):
         await require_app_role(database)
+    await require_current(database)
+    await pending(database)
     async with owner_session(database):
         pass
     async with seed_lock(database):

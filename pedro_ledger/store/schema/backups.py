@@ -15,6 +15,7 @@ from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.sessions import JOB
+from pedro_ledger.store.schema.standing import require_ledger
 
 _SQL = SqlFiles("schema")
 APPLICATION_NAME = "pedro_ledger"
@@ -53,8 +54,7 @@ async def make_archive(database: Database, file: Path) -> Archive:
     with unavailable():
         connection = await database.session(timeouts=JOB)
     try:
-        if await connection.fetchval("SELECT to_regclass('pedro_ledger.account')") is None:
-            raise ArchiveError("The database has no ledger yet: run pedro-ledger migrate first.")
+        await require_ledger(connection, database.url.label)
         with unavailable():
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await _make(database, connection, file)

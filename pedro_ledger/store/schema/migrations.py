@@ -5,8 +5,7 @@ wait for each other; it goes with the session, however that ends.
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -84,9 +83,14 @@ async def pending(database: Database) -> list[Migration]:
     with unavailable():
         connection = await database.connect(timeouts=JOB)
     try:
-        return plan(migration_files(), await _applied(connection))
+        return await list_pending(connection)
     finally:
         await connection.close(timeout=1)
+
+
+async def list_pending(connection: Connection) -> list[Migration]:
+    """The migrations that the database lacks, in order. Raises `MigrationError`."""
+    return plan(migration_files(), await _applied(connection))
 
 
 async def preview(database: Database) -> tuple[list[AppliedMigration], int]:
@@ -98,7 +102,7 @@ async def preview(database: Database) -> tuple[list[AppliedMigration], int]:
         connection = await database.connect(timeouts=JOB)
     try:
         steps = []
-        for migration in plan(migration_files(), await _applied(connection)):
+        for migration in await list_pending(connection):
             adopted = migration.skip_when is not None and bool(await connection.fetchval(migration.skip_when))
             if adopted and migration.version == 1:
                 await check_app_schema(connection)
@@ -107,27 +111,6 @@ async def preview(database: Database) -> tuple[list[AppliedMigration], int]:
             return steps, await connection.fetchval(_SQL["count_unadopted"])
         has_balances = await connection.fetchval("SELECT to_regclass('public.\"CreditBalance\"')") is not None
         return steps, await connection.fetchval(_SQL["count_balances"]) if has_balances else 0
-    finally:
-        await connection.close(timeout=1)
-
-
-@asynccontextmanager
-async def owner_session(database: Database) -> AsyncIterator[Connection]:
-    """A connection for what only the owner of the ledger may do, to a database that is up to date.
-
-    Raises `MigrationError`.
-    """
-    with unavailable():
-        connection = await database.connect()
-    try:
-        behind = plan(migration_files(), await _applied(connection))
-        if behind:
-            raise MigrationError(f"The database lacks {behind[0].name}: run `pedro-ledger migrate` first.")
-        yield connection
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise MigrationError(
-            f"The database role may not do this ({error}): set DIRECT_URL to the owner's URL."
-        ) from error
     finally:
         await connection.close(timeout=1)
 
@@ -142,12 +125,10 @@ async def migrate(database: Database) -> list[AppliedMigration]:
     with unavailable():
         connection = await database.session(timeouts=MIGRATION)
     try:
-        files = migration_files()
         await lock_migrations(connection)
         if not await _has_record(connection):
             await connection.execute(_SQL["make_record"])
-        todo = plan(files, await _applied(connection))
-        steps = [AppliedMigration(migration, await _apply(connection, migration)) for migration in todo]
+        steps = [AppliedMigration(each, await _apply(connection, each)) for each in await list_pending(connection)]
         await renew_app_roles(connection)
         return steps
     except asyncpg.InsufficientPrivilegeError as error:

@@ -30,6 +30,7 @@ from pedro_ledger.store.schema.months import (
     missing_months,
     old_name,
 )  # fmt: skip
+from pedro_ledger.store.schema.standing import require_ledger
 
 log = structlog.get_logger(__name__)
 _SQL = SqlFiles("schema")
@@ -74,10 +75,12 @@ class ConversionPlan(NamedTuple):
     partitions: list[Partition]
 
 
-async def make_plan(connection: Connection) -> ConversionPlan:
-    """What `convert` would do. Raises `PartitionError` where it cannot be done."""
-    if await connection.fetchval("SELECT to_regclass('pedro_ledger.account')") is None:
-        raise PartitionError("The database has no ledger yet: run pedro-ledger migrate first.")
+async def make_plan(connection: Connection, label: str) -> ConversionPlan:
+    """What `convert` would do to the database that `label` names.
+
+    Raises `NotCurrent`, and `PartitionError` where it cannot be done.
+    """
+    await require_ledger(connection, label)
     state = await _read_state(connection)
     if state.is_partitioned:
         return ConversionPlan(state, [], await _missing(connection, state.at), await _list_partitions(connection))
@@ -112,7 +115,7 @@ async def convert(database: Database) -> tuple[ConversionPlan, float]:
         connection = await database.session(timeouts=JOB)
     try:
         await lock_migrations(connection)
-        plan = await make_plan(connection)
+        plan = await make_plan(connection, database.url.label)
         if not plan.held:
             return plan, 0.0
         try:
