@@ -21,7 +21,7 @@ from pedro_ledger.ledger.errors import (
     TooManyOpenGrants,
 )
 from pedro_ledger.ledger.holds import capture, extend, insufficient, make_hold, void
-from pedro_ledger.ledger.lots import draw, return_credits
+from pedro_ledger.ledger.lots import draw, renewed, return_credits
 from pedro_ledger.ledger.open_items import BASE_PRIORITY, LOTS_MAX, NOTHING, Lot, Open, opened
 from pedro_ledger.ledger.operations import (
     DEFAULT_PRIORITIES,
@@ -161,20 +161,31 @@ def _grant(account: Account, operation: Grant, facts: Facts, now_ms: int) -> Cha
     if refusal is not None:
         return refusal
     state = account.open or NOTHING
-    if len(state.lots) >= LOTS_MAX:
+    lots = state.lots
+    effects: dict[str, object] = {}
+    if operation.closes is not None:
+        assert expires_at_ms is not None, "a period has an end"
+        lots = renewed(lots, account.seq + 1, operation.closes, expires_at_ms, operation.next_ends_ms)
+        if lots != state.lots:
+            effects["until"] = list(operation.closes)
+    if sum([not lot.has_ended(now_ms) for lot in lots]) >= LOTS_MAX:
         return TooManyOpenGrants(
             f"The user has {LOTS_MAX} open grants that end or have a priority: grant without, or wait for one to end.",
             grantsMax=LOTS_MAX,
         )
     lot = Lot(
         account.seq + 1, BASE_PRIORITY if priority is None else priority, expires_at_ms, operation.credits,
-        operation.credits, operation.rollover,
+        operation.credits, operation.rollover, next_ms=operation.next_ends_ms,
     )  # fmt: skip
+    if operation.rollover is not None:
+        effects["rollover"] = rule_effect(operation.rollover)
+    if operation.next_ends_ms is not None:
+        effects["next"] = operation.next_ends_ms
     return change._replace(
         expires_at_ms=expires_at_ms,
         priority=priority,
-        effects=None if operation.rollover is None else {"rollover": rule_effect(operation.rollover)},
-        open=opened((*state.lots, lot), state.holds),
+        effects=effects or None,
+        open=opened((*lots, lot), state.holds),
     )
 
 
@@ -205,8 +216,25 @@ def _adjustment(account: Account, operation: Adjustment, facts: Facts, now_ms: i
 
 
 def _recovery(account: Account, operation: Recovery, facts: Facts, now_ms: int) -> Change:
+    if operation.grant_seq is not None:
+        return _recovered(account, operation, operation.grant_seq)
     change = Change("adjustment", -min(operation.credits, account.available), source=operation.source)
     return change if account.open is None else _drawn(account, account.open, change)
+
+
+def _recovered(account: Account, operation: Recovery, grant_seq: int) -> Change:
+    """What is free in a grant's lot goes back, and nothing else."""
+    state = account.open or NOTHING
+    lot = state.lot(grant_seq)
+    change = Change("adjustment", 0, source=operation.source, related_seq=grant_seq)
+    if lot is None or not (credits := min(operation.credits, lot.free)):
+        return change
+    lots = [each._replace(free=each.free - credits) if each is lot else each for each in state.lots]
+    return change._replace(
+        credits=-credits,
+        effects={"lots": shares_effect(((grant_seq, credits),), -1)},
+        open=opened(lots, state.holds),
+    )
 
 
 def _hold(account: Account, operation: Hold, facts: Facts, now_ms: int) -> Change | Refusal:

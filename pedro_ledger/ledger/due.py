@@ -51,29 +51,20 @@ def _book_first(account: Account, state: Open, now_ms: int) -> tuple[Account, li
     return lapse(account, state, hold, now_ms)
 
 
-def end_lot(
-    account: Account,
-    state: Open,
-    lot: Lot,
-    now_ms: int,
-    *,
-    at_ms: int | None = None,
-    next_expires_ms: int | None = None,
-) -> tuple[Account, list[Entry]] | Refusal:
+def end_lot(account: Account, state: Open, lot: Lot, now_ms: int) -> tuple[Account, list[Entry]] | Refusal:
     """End a lot, or what came back to it after its end: its free credits expire, and a share of
     them rolls over.
 
-    `at_ms` is when it ends, its expiry unless told; `next_expires_ms` when the next period's lot
-    ends, where one follows.
+    What rolls over into the next period does so only where one is known of.
     """
-    moment_ms = lot.expires_ms if at_ms is None else at_ms
+    moment_ms = lot.expires_ms
     assert moment_ms is not None, "a lot that never expires never ends"
     pinned = sum([credits for hold in state.holds for seq, credits in hold.shares if seq == lot.seq])
     if lot.is_closed:
         cause, due, carry_expires_ms = f":{account.seq}", min(lot.carry, lot.free), lot.carry_expires_ms
         carry = lot.carry - due
     else:
-        cause, carry_expires_ms = "", _successor_expires(lot.rollover, moment_ms, next_expires_ms)
+        cause, carry_expires_ms = "", _successor_expires(lot.rollover, moment_ms, lot.next_ms)
         owed = 0 if carry_expires_ms is None else rolled_over(state.lots, lot, pinned)
         due = min(owed, lot.free)
         carry = min(owed - due, pinned)
@@ -92,6 +83,9 @@ def end_lot(
     assert carry_expires_ms is not None, "what rolls over has an end"
     rule = lot.rollover._replace(times=lot.rollover.times - 1) if lot.rollover.times > 1 else None
     heir = Lot(account.seq + 1, lot.priority, carry_expires_ms, due, due, rule, is_rollover=True)
+    if lot.rollover.expires_in_ms is None:
+        next_ms = lot.next_ms if lot.is_closed and lot.next_seq else None
+        heir = heir._replace(follows=lot.next_seq or -(lot.follows or lot.seq), next_ms=next_ms)
     grant = Change(
         "grant", due, related_seq=lot.seq, source="rollover", expires_at_ms=carry_expires_ms,
         priority=None if lot.priority == BASE_PRIORITY else lot.priority,

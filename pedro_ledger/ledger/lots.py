@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pedro_ledger.ledger.open_items import BASE, BASE_PRIORITY, Lot, Open, Shares
+from pedro_ledger.ledger.operations import Closes
 
 
 def draw(state: Open, base: int, credits: int) -> tuple[Shares, tuple[Lot, ...]]:
@@ -118,3 +119,26 @@ def rolled_over(lots: Sequence[Lot], lot: Lot, pinned: int) -> int:
         held_over = sum([each.free for each in lots if each.is_rollover and not each.is_closed and each.seq != lot.seq])
         due = min(due, max(0, rule.cap - held_over))
     return due
+
+
+def renewed(
+    lots: Sequence[Lot], own: int, closes: Closes, expires_ms: int, next_ends_ms: int | None
+) -> tuple[Lot, ...]:
+    """The lots once grant `own` renews the period that `closes` names.
+
+    The lot of that period and what was rolled over into it end with the period at the latest, and
+    what is left of them may roll over until `expires_ms`. What was left of a period that its
+    schedule ended before ends with the new lot; `next_ends_ms` is when the period after that ends.
+    """
+
+    def after(lot: Lot) -> Lot:
+        if lot.follows == -closes.seq:
+            return lot._replace(follows=own, next_ms=next_ends_ms)
+        if closes.seq not in {lot.seq, lot.follows}:
+            return lot
+        if lot.is_closed:  # of what holds still give back
+            return lot._replace(next_seq=own, next_ms=next_ends_ms)
+        ends_ms = closes.at_ms if lot.expires_ms is None else min(lot.expires_ms, closes.at_ms)
+        return lot._replace(expires_ms=ends_ms, next_seq=own, next_ms=expires_ms)
+
+    return tuple([after(lot) for lot in lots])

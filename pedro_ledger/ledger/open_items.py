@@ -55,11 +55,20 @@ class Lot(NamedTuple):
     carry: int = 0
     """Credits that roll over once a hold gives them back."""
     carry_expires_ms: int | None = None
+    follows: int = 0
+    """Seq of the period's lot that it ends with; negative: of the lot that it was left of, until
+    the next period's is granted. 0: it ends with none.
+    """
+    next_seq: int = 0
+    """The grant of the period after it; 0 until there is one."""
+    next_ms: int | None = None
+    """When the lot of the period after it ends; None while nobody knows of such a period."""
 
     @property
-    def burn_order(self) -> tuple[int, int, int]:
-        """Ascending is first: priority, then expiry, then age."""
-        return self.priority, NEVER if self.expires_ms is None else self.expires_ms, self.seq
+    def burn_order(self) -> tuple[int, int, bool, int]:
+        """Ascending is first: priority, then expiry, then what was rolled over, then age."""
+        ends_ms = NEVER if self.expires_ms is None else self.expires_ms
+        return self.priority, ends_ms, not self.is_rollover, self.seq
 
     def has_ended(self, at_ms: int) -> bool:
         """Whether its credits cannot be spent any more."""
@@ -151,7 +160,7 @@ def opened(lots: Iterable[Lot], holds: Iterable[OpenHold]) -> Open | None:
     return Open(lots, holds, due_ms)
 
 
-def _burn_order(lot: Lot) -> tuple[int, int, int]:
+def _burn_order(lot: Lot) -> tuple[int, int, bool, int]:
     return lot.burn_order
 
 

@@ -62,6 +62,18 @@ class Grant(NamedTuple):
     """Counted from the moment of the decision, so that a retry asks for the same."""
     priority: int | None = None
     rollover: Rollover | None = None
+    closes: "Closes | None" = None
+    next_ends_ms: int | None = None
+    """Of a period: when the one after it ends, where a schedule says that there will be one."""
+
+
+class Closes(NamedTuple):
+    """The period before, which a period's grant brings to its end."""
+
+    seq: int
+    """Of its grant."""
+    at_ms: int
+    """When it ends."""
 
 
 class Opening(NamedTuple):
@@ -93,6 +105,10 @@ class Recovery(NamedTuple):
     credits: int
     source: str
     details: str | None = None
+    grant_seq: int | None = None
+    """The grant that brought them, if it made a lot: what is free in it is taken and nothing
+    else.
+    """
 
 
 class Hold(NamedTuple):
@@ -205,7 +221,7 @@ KINDS: Mapping[type, str] = {
 }  # fmt: skip
 """What an operation of each type is called."""
 
-_FIELDS_ONCE = {Deduct: 5, Refund: 7, Grant: 5}
+_FIELDS_ONCE = {Deduct: 5, Refund: 7, Grant: 5, Recovery: 5}
 """How many fields operations had before others were added: those enter the fingerprint only where
 one of them is set, so that a retry of an old request is still the same request."""
 

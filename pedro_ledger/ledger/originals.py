@@ -40,7 +40,10 @@ def lot_of(entry: Entry) -> Lot:
     if entry.kind == "refund":
         size = next(credits for lot, credits in effects["lots"] if lot == entry.seq)
     priority = BASE_PRIORITY if entry.priority is None else entry.priority
-    return Lot(entry.seq, priority, entry.expires_at_ms, size, size, rule and rule_of(rule), entry.source == "rollover")
+    return Lot(
+        entry.seq, priority, entry.expires_at_ms, size, size, rule and rule_of(rule), entry.source == "rollover",
+        next_ms=effects.get("next"),
+    )  # fmt: skip
 
 
 def effects_of(entry: Entry) -> dict[str, Any]:

@@ -20,12 +20,14 @@ from pedro_ledger.ledger.operations import (
     LAPSE_KEY,
     Adjustment,
     Capture,
+    Closes,
     Deduct,
     Extend,
     Grant,
     Hold,
     Opening,
     Operation,
+    Recovery,
     Refund,
     Void,
 )
@@ -84,7 +86,7 @@ class Recomputation:
             return self._make_due(entry)
         if state is not None:
             overdue = next((lot for lot in state.lots if lot.due_ms <= entry.at_ms), None)
-            if overdue is not None and "until" not in effects:
+            if overdue is not None:
                 return f"it was decided while lot {overdue.seq}, which had ended, was not booked"
             lapsed = next((hold for hold in state.holds if hold.end_ms <= entry.at_ms), None)
             if lapsed is not None:
@@ -145,10 +147,13 @@ class Recomputation:
                 operation = Grant(
                     key, actor, entry.credits, entry.source or "", expires_at_ms=entry.expires_at_ms,
                     priority=BASE_PRIORITY if entry.priority is None else entry.priority,
-                    rollover=rule and rule_of(rule),
+                    rollover=rule and rule_of(rule), closes=Closes(*effects["until"]) if "until" in effects else None,
+                    next_ends_ms=effects.get("next"),
                 )  # fmt: skip
             case "opening":
                 operation = Opening(key, actor, entry.credits)
+            case "adjustment" if entry.related_seq is not None:
+                operation = Recovery(key, actor, -entry.credits, entry.source or "", grant_seq=entry.related_seq)
             case "adjustment":
                 operation = Adjustment(key, actor, entry.credits, entry.source or "")
             case "refund":
