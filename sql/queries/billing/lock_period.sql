@@ -1,8 +1,11 @@
 -- What a billing period lacks ($1 user, $2 provider, $3 subscription, $4 period), its row locked.
 -- With the key of its next entry, and that entry where the ledger has it already; no row where nothing is owed.
-SELECT p.step, p.amount, p.plan_keys, p.paid_at, next_entry.key, entry.seq, abs(entry.credits) AS credits,
+SELECT p.step, p.amount, p.plan_keys, p.paid_at, p.starts_at, p.ends_at, p.terms, p.granted_seq, next_entry.key, entry.seq, abs(entry.credits) AS credits,
     p.amount IS NULL AND p.step % 2 = 0 AND entry.seq IS NULL
-        AND (p.paid_at IS NULL OR p.refunded_at IS NOT NULL OR p.undone_at >= p.paid_at) AS is_void
+        AND (p.paid_at IS NULL OR p.refunded_at IS NOT NULL OR p.undone_at >= p.paid_at) AS is_void,
+    (SELECT granted.expires_at IS NOT NULL FROM pedro_ledger.entry AS granted
+     WHERE granted.user_id = p.user_id AND granted.seq = p.granted_seq) AS made_lot,
+    (SELECT cycle FROM pedro_ledger.asaas_subscription AS a WHERE a.user_id = p.user_id AND a.id = p.subscription_id) AS cycle
 FROM pedro_ledger.plan_period AS p
 CROSS JOIN LATERAL (
     SELECT concat_ws(':', '§plan', p.provider, p.subscription_id, p.period, p.step) AS key

@@ -4,6 +4,7 @@ UPDATE pedro_ledger.plan_period SET
     granted_seq = CASE WHEN step % 2 = 0 THEN $6 ELSE granted_seq END,
     amount = $7,
     taking = NULL,
+    terms = NULL,
     is_asked = false,
     reason = NULL,
     detail = NULL,

@@ -4,5 +4,6 @@ UPDATE pedro_ledger.plan_period SET
     reason = $6,
     detail = $7,
     plan_id = CASE WHEN $8 AND step % 2 = 0 THEN NULL ELSE plan_id END,
-    amount = CASE WHEN $8 AND step % 2 = 0 THEN NULL ELSE amount END
+    amount = CASE WHEN $8 AND step % 2 = 0 THEN NULL ELSE amount END,
+    terms = CASE WHEN $8 AND step % 2 = 0 THEN NULL ELSE terms END
 WHERE user_id = $1 AND provider = $2 AND subscription_id = $3 AND period = $4 AND step = $5 AND is_owed

@@ -1,5 +1,6 @@
 -- Fix what the ledger is to be asked for a billing period ($1 user, $2 provider, $3 subscription, $4 period).
--- The credits of its plan ($5 id, $6 credits; null while they are not known: $7 reason, $8 detail), or how many of them to take back.
+-- The credits of its plan ($5 id, $6 credits; null while they are not known: $7 reason, $8 detail) and their terms ($9), or how
+-- many of them to take back: where they made a lot ($10), what is left of that.
 WITH period AS MATERIALIZED (
     SELECT p.*,
         -- What was used since is counted against these credits first, so that as little as possible is taken.
@@ -13,11 +14,12 @@ WITH period AS MATERIALIZED (
 UPDATE pedro_ledger.plan_period AS p SET
     plan_id = coalesce(p.plan_id, $5),
     amount = coalesce(p.amount, $6),
-    taking = CASE WHEN p.step % 2 = 1 THEN coalesce(p.taking, period.left_over) END,
+    terms = CASE WHEN p.step % 2 = 0 AND coalesce(p.amount, $6) IS NOT NULL THEN coalesce(p.terms, $9) END,
+    taking = CASE WHEN p.step % 2 = 1 THEN coalesce(p.taking, CASE WHEN $10 THEN p.amount ELSE period.left_over END) END,
     is_asked = coalesce(p.amount, $6) IS NOT NULL,
     reason = CASE WHEN coalesce(p.amount, $6) IS NULL THEN $7 ELSE p.reason END,
     detail = CASE WHEN coalesce(p.amount, $6) IS NULL THEN $8 ELSE p.detail END,
     next_try_at = greatest(p.next_try_at, now() + interval '5 seconds')
 FROM period
 WHERE p.user_id = $1 AND p.provider = $2 AND p.subscription_id = $3 AND p.period = $4
-RETURNING p.step, p.amount, p.taking, p.plan_id
+RETURNING p.step, p.amount, p.taking, p.plan_id, p.terms
