@@ -168,6 +168,28 @@ class Settings(BaseSettings):
     checkpoint_key_file: Path | None = Field(
         None, description="File of the key that signs checkpoints; without it `checkpoint-key.pem` in the data folder."
     )
+    plan_credits_expire: bool = Field(
+        False, description="Let the credits of a paid billing period end with it; otherwise they never end."
+    )
+    plan_grace_s: int = Field(
+        259_200,
+        ge=0,
+        le=31 * 86_400,
+        description="How long credits of a paid period outlast it while the next one is not paid, for late payments.",
+    )
+    plan_rollover_percent: int = Field(
+        0, ge=0, le=100, description="Share of a period's credits that rolls over when the next one is paid; 0: none."
+    )
+    plan_rollover_cap: int = Field(
+        0, ge=0, le=2**31 - 1, description="Most credits of a user that may be rolled over at a time; 0: no such limit."
+    )
+    plan_rollover_times: int = Field(1, ge=1, le=12, description="How often credits of a paid period may roll over.")
+    refund_grace_s: int = Field(
+        259_200,
+        ge=0,
+        le=366 * 86_400,
+        description="How long refunded credits of a grant that has ended can be used; 0: they end at once.",
+    )
 
     clerk_webhook_secrets: SecretStr | None = Field(
         None,

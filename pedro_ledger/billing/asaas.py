@@ -6,7 +6,7 @@ subscription, with an id that stays through confirmation, refund and dispute.
 """
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -99,12 +99,21 @@ def _effect(event_type: str, payload: dict[str, Any]) -> Effect:
         charge = text_of(what, "id")
         if charge is None:
             return UNREADABLE
-        periods = (PeriodEvent(subscription, charge, plan, meaning.news),)
+        periods = (PeriodEvent(subscription, charge, plan, meaning.news, due_at=_due_at(what)),)
     numbered = _NUMBERED.search(text_of(payload, "id") or "")
     return Billing(
         subscription, text_of(what, "customer"), users, plan, meaning.status, periods,
-        no=int(numbered[1]) if numbered else 0,
+        no=int(numbered[1]) if numbered else 0, cycle=None if is_payment else text_of(what, "cycle"),
     )  # fmt: skip
+
+
+def _due_at(payment: dict[str, Any]) -> datetime | None:
+    """When the period of a charge begins: the start of the day on which it is due."""
+    try:
+        day = date.fromisoformat(text_of(payment, "dueDate") or "")
+        return datetime.combine(day, time.min, BRASILIA).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _reference(what: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

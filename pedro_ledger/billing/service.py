@@ -253,14 +253,13 @@ def _operation(period: Period, step: Step) -> Grant | Recovery:
     details: dict[str, Any] = {
         "plan": step.plan_id, "provider": period.provider, "subscription": period.subscription, "period": period.period
     }  # fmt: skip
-    kind = Grant if step.gives else Recovery
-    return kind(
-        step.key,
-        f"webhook:{period.provider}",
-        step.credits,
-        "plan",
-        orjson.dumps(details, option=orjson.OPT_SORT_KEYS).decode(),
-    )
+    actor, text = f"webhook:{period.provider}", orjson.dumps(details, option=orjson.OPT_SORT_KEYS).decode()
+    if not step.gives:
+        return Recovery(step.key, actor, step.credits, "plan", text, grant_seq=step.lot_seq)
+    grant = Grant(step.key, actor, step.credits, "plan", text)
+    if step.terms is None:
+        return grant
+    return grant._replace(expires_at_ms=step.terms.expires_ms, rollover=step.terms.rollover, closes=step.terms.closes)
 
 
 def _read(provider: str, event_id: str | None, raw: bytes, received_at: datetime) -> Delivery:

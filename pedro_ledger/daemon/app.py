@@ -34,6 +34,8 @@ from pedro_ledger.daemon.preparation import prepare
 from pedro_ledger.daemon.webhook_secrets import WebhookSecrets, webhook_secrets
 from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.ledger.errors import OperatorError
+from pedro_ledger.ledger.open_items import Rollover
+from pedro_ledger.ledger.plan_terms import PlanTerms
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.health import DatabaseHealth
 from pedro_ledger.settings import Settings
@@ -161,6 +163,7 @@ class Daemon:
             wall_clock_ms,
             limits_of(settings),
             on_fault=schema.suspect,
+            refund_grace_ms=settings.refund_grace_s * 1000,
         )
         prices = PriceRefresher(databases.upkeep, engine.reprice)
         await prices.refresh()
@@ -273,7 +276,7 @@ def make_webhooks(
     return Webhooks(
         WebhookStore(database, signup_credits=settings.signup_credits),
         DeliveryDesk(database),
-        PlanPeriods(database),
+        PlanPeriods(database, plan_terms_of(settings)),
         EventPlans(database),
         engine,
         clerk_secrets=secrets.clerk,
@@ -283,6 +286,15 @@ def make_webhooks(
         on_count=lambda found: metrics.set_aside(*found),
         plans=plans,
     )
+
+
+def plan_terms_of(settings: Settings) -> PlanTerms | None:
+    """How the credits of paid periods end; None where they do not."""
+    if not settings.plan_credits_expire:
+        return None
+    percent, cap = settings.plan_rollover_percent, settings.plan_rollover_cap or None
+    rollover = Rollover(percent, cap, settings.plan_rollover_times, None) if percent else None
+    return PlanTerms(settings.plan_grace_s * 1000, rollover)
 
 
 def limits_of(settings: Settings) -> EngineLimits:

@@ -14,6 +14,7 @@ from pedro_ledger.engine.ports import AccountSource, Meter, OnFault, UnitStore, 
 from pedro_ledger.engine.registry import ActorRegistry
 from pedro_ledger.engine.submission import Answer, BatchFuture, BatchSubmission, Submission
 from pedro_ledger.engine.sweeper import Sweeper
+from pedro_ledger.ledger.decide import REFUND_GRACE_MS
 from pedro_ledger.ledger.errors import LedgerError, Overloaded, Unavailable
 from pedro_ledger.ledger.operations import KINDS, SPENDING, Keyless, Operation
 from pedro_ledger.ledger.prices import PriceBook
@@ -61,6 +62,7 @@ class Engine:
         *,
         on_fault: OnFault = lambda user, error: None,
         jitter: Callable[[], float] = random,
+        refund_grace_ms: int = REFUND_GRACE_MS,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._monotonic: Callable[[], float] = self.loop.time
@@ -93,6 +95,7 @@ class Engine:
             batch_operations_max=limits.batch_operations_max,
             unit_operations_max=limits.unit_operations_max,
         )
+        self.committer.facts = self.committer.facts._replace(refund_grace_ms=refund_grace_ms)
         self.loader = AccountLoader(source, self.registry, meter, self._step)
         self.sweeper = Sweeper(self.registry, meter, self._monotonic, account_idle_s=limits.account_idle_s)
 

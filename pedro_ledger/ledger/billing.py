@@ -48,6 +48,8 @@ class PeriodEvent(NamedTuple):
     """Where the provider tells them: `period` is then only what the period is called if it is
     new.
     """
+    due_at: datetime | None = None
+    """Where the provider tells only when the period begins: it is known by its name."""
 
 
 class PeriodNews(NamedTuple):
@@ -109,6 +111,8 @@ class Billing(NamedTuple):
     """Periods that would be paid if it were known that they cost anything."""
     no: int = 0
     """Number of the event among those of its second, where the provider numbers its events."""
+    cycle: str | None = None
+    """How long the subscription's periods are, in the provider's words, where it tells it so."""
 
 
 class Nothing(NamedTuple):

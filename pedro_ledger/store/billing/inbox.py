@@ -340,8 +340,10 @@ async def _subscribed(
     if user_id is not None and is_asaas:
         await connection.execute(
             _SQL["keep_subscription"], user_id, billing.subscription, billing.customer,
-            (plan.id,) if isinstance(plan, Plan) else keys, status, delivery.occurred_at,
+            (plan.id,) if isinstance(plan, Plan) else keys, status, delivery.occurred_at, billing.cycle,
         )  # fmt: skip
+        if billing.cycle is not None:
+            await connection.execute(_SQL["keep_cycle"], user_id, billing.subscription, billing.cycle)
     return plan, status, keys
 
 

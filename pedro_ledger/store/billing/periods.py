@@ -3,15 +3,22 @@ it.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from time import time_ns
 from typing import Any, NamedTuple
 
+import structlog
+
 from pedro_ledger.ledger.billing import PeriodEvent, PeriodNews
+from pedro_ledger.ledger.operations import Closes
+from pedro_ledger.ledger.plan_terms import GrantTerms, PlanTerms, cycle_end_ms
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.store.billing.plans import Obstacle, find_plan, known_plan
 
 _SQL = SqlFiles("billing")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+log = structlog.get_logger(__name__)
 
 
 class Period(NamedTuple):
@@ -32,11 +39,19 @@ class Step(NamedTuple):
     plan_id: str | None
     made_seq: int | None
     """Of the entry, where the ledger has it already; `credits` are those of the entry then."""
+    terms: GrantTerms | None = None
+    """Of credits that come in: None where they never end."""
+    lot_seq: int | None = None
+    """Of credits to take back: the grant whose lot they are in, if it made one."""
 
     @property
     def gives(self) -> bool:
         """Whether credits come in; else what is left of them is taken back."""
         return self.no % 2 == 0
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 async def note_news(
@@ -55,7 +70,8 @@ async def note_news(
     """
     known = await _known(connection, user_id, provider, news)
     period = Period(user_id, provider, news.subscription, known["period"] if known is not None else news.period)
-    row = await connection.fetchrow(_SQL["note_period"], *period, plan_keys, news.starts_at, news.ends_at)
+    starts_at = news.starts_at or news.due_at
+    row = await connection.fetchrow(_SQL["note_period"], *period, plan_keys, starts_at, news.ends_at)
     assert row is not None, "it is inserted or updated"
     newest = PeriodNews(
         row["paid_at"], row["paid_no"] or 0, row["undone_at"], row["undone_no"] or 0, row["refunded_at"]
@@ -86,8 +102,10 @@ class PlanPeriods:
     Every call concerns one period, in a transaction of its own.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, terms: PlanTerms | None) -> None:
+        """`terms` is how the credits of periods end; None where they never do."""
         self._database = database
+        self._terms = terms
 
     async def claim(self, limit: int) -> list[Period]:
         """Periods that are due, each put off in case its credits do not come now either.
@@ -115,17 +133,22 @@ class PlanPeriods:
                 return None
             if known["seq"] is not None:
                 return Step(known["step"], known["key"], known["credits"], None, known["seq"])
-            plan_id, credits, obstacle = None, None, None
+            plan_id, credits, obstacle, terms = None, None, None, None
             if known["amount"] is None:
                 plan_id, credits, obstacle = await self._plan(connection, period, known["plan_keys"], known["paid_at"])
+            if self._terms is not None and known["step"] % 2 == 0 and known["terms"] is None:
+                terms = await self._grant_terms(connection, period, known, self._terms)
             row = await connection.fetchrow(
-                _SQL["prepare_entry"], *period, plan_id, credits, *(obstacle or (None, None))
-            )
+                _SQL["prepare_entry"], *period, plan_id, credits, *(obstacle or (None, None)),
+                terms and terms.as_text(), bool(known["made_lot"]),
+            )  # fmt: skip
             assert row is not None, "its row is locked"
         if obstacle is not None:
             return obstacle
-        amount = row["amount"] if row["step"] % 2 == 0 else row["taking"]
-        return Step(row["step"], known["key"], amount, row["plan_id"], None)
+        step = Step(row["step"], known["key"], row["amount"], row["plan_id"], None)
+        if step.gives:
+            return step._replace(terms=row["terms"] and GrantTerms.of_text(row["terms"]))
+        return step._replace(credits=row["taking"], lot_seq=known["granted_seq"] if known["made_lot"] else None)
 
     async def mark(self, period: Period, step: Step, seq: int | None, credits: int) -> bool:
         """Note that the ledger has a step's entry.
@@ -144,6 +167,26 @@ class PlanPeriods:
         """
         async with self._database.acquire() as connection:
             await connection.execute(_SQL["note_trouble"], *period, step.no, *trouble, is_refused)
+
+    async def _grant_terms(
+        self, connection: Connection, period: Period, known: Any, terms: PlanTerms
+    ) -> GrantTerms | None:
+        """When the credits of a period end, and which period they follow; None where its end is not
+        known.
+        """
+        start_ms, ends_ms = _ms(known["starts_at"]), _ms(known["ends_at"])
+        if ends_ms is None and start_ms is not None:
+            ends_ms = cycle_end_ms(start_ms, known["cycle"])
+        if ends_ms is None:
+            log.warning("plan_credits_without_end", **period._asdict())
+            return None
+        before = await connection.fetchrow(_SQL["find_previous_period"], *period[:3], known["starts_at"])
+        closes = None
+        if before is not None:
+            ended_ms = _ms(before["ends_at"]) or start_ms
+            assert ended_ms is not None, "only a period with a start has one before it"
+            closes = Closes(before["granted_seq"], ended_ms)
+        return terms.of_period(ends_ms, closes, time_ns() // 1_000_000)
 
     async def _plan(
         self, connection: Connection, period: Period, keys: Sequence[str], at: datetime | None
