@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection
+from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.processes import command
 
@@ -149,3 +151,25 @@ async def test_verify_recomputes_lots_and_holds(api: Api, database_url: str, con
     status, out, _ = await command("verify", DATABASE_URL=database_url)
     assert status == 1
     assert "open lots and holds are not what its entries lead to" in out
+
+
+@pytest.mark.parametrize(("grace_s", "left"), [(0, 0), (3600, 8)])
+async def test_refunded_credits_of_a_grant_that_has_ended_last_as_long_as_is_set(
+    database_url: str, grace_s: int, left: int
+) -> None:
+    settings = settings_for(database_url, refund_grace_s=grace_s)
+    async with Daemon(settings).started() as running, Api.open(running) as api:
+        user = await api.user(0)
+        await api.grant(user, 10, expiresIn=1)
+        entry = (await api.deduct(user, 8)).json["entryId"]
+        while (await api.get(f"/v1/users/{user}/balance")).json["creditsAvailable"]:
+            await asyncio.sleep(0.05)
+        refund = (await api.refund(user, entryId=entry)).json
+        shown = (await api.get(f"/v1/users/{user}/grants")).json["items"]
+        assert [(each["source"], each["remaining"]) for each in shown] == ([("refund", 8)] if left else [])
+        assert (await api.get(f"/v1/users/{user}/balance")).json["creditsAvailable"] == left
+        if left:
+            given = datetime.fromisoformat(refund["timestamp"]) + timedelta(seconds=grace_s)
+            assert datetime.fromisoformat(shown[0]["expiresAt"]) == given
+    status, out, _ = await command("verify", DATABASE_URL=database_url)
+    assert status == 0, out
