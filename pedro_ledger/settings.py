@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(10, gt=0, le=300, description="Time in which a request body must arrive.")
     connections_max: int = Field(10_000, ge=1, le=1_000_000, description="Most connections that may be open at once.")
     mailbox_size_max: int = Field(
-        1024, ge=1, le=100_000, description="Most operations that may wait for one user; beyond it they are refused."
+        1280, ge=1, le=100_000, description="Most operations that may wait for one user; beyond it they are refused."
     )
     operations_in_flight_max: int = Field(
         20_000, ge=1, le=1_000_000, description="Most operations in flight, of all users; beyond it they are refused."

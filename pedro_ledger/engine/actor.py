@@ -6,6 +6,7 @@ finished for it step it.
 
 from collections import deque
 from enum import Enum, auto
+from itertools import chain, islice
 
 from pedro_ledger.engine.mailbox import Mailbox
 from pedro_ledger.engine.submission import Answer, Submission
@@ -18,6 +19,8 @@ from pedro_ledger.ledger.units import Applied, Moved, Refused, Replayed, Stale, 
 
 PLAIN = frozenset({Deduct, Grant})
 """Operations that name no earlier entry; nearly all are."""
+ORIGINALS_PER_LOAD_MAX = 1000
+"""Earlier entries of one user that are read in one query."""
 
 
 class Phase(Enum):
@@ -92,9 +95,15 @@ class UserActor:
         return self.account.user_id
 
     def load(self, loaded: Loaded) -> None:
-        """Stand on a freshly read account."""
-        self.account = loaded.account
-        self.originals = loaded.originals
+        """Stand on a freshly read account.
+
+        What is known of earlier entries holds as long as the account has not moved.
+        """
+        before, self.account = self.account, loaded.account
+        if self.originals and before is not None and before.revision == loaded.account.revision:
+            self.originals = {**self.originals, **loaded.originals}
+        else:
+            self.originals = loaded.originals
         self.missing_originals = None
 
     def take_unit(self, now_ms: int, facts: Facts, operations_max: int) -> Unit[Submission] | None:
@@ -120,8 +129,8 @@ class UserActor:
             if operation.key in keys:
                 self._follow(submission)
                 continue
-            if type(operation) not in PLAIN and (seq := unit.missing(operation)) is not None:
-                self._wait_for_original(submission, seq)
+            if type(operation) not in PLAIN and unit.missing(operation) is not None:
+                self._wait_for_originals(submission, unit)
                 break
             if operation.key:  # a heartbeat or a touch has none
                 keys.add(operation.key)
@@ -273,11 +282,17 @@ class UserActor:
             self.followers = {}
         self.followers.setdefault(submission.operation.key, []).append(submission)
 
-    def _wait_for_original(self, submission: Submission, seq: int) -> None:
+    def _wait_for_originals(self, submission: Submission, unit: Unit[Submission]) -> None:
+        """Ask for the entry that `submission` names, and with it for those that the ones behind it
+        name: one query reads them all.
+        """
         if self.put_back is None:
             self.put_back = deque()
         self.put_back.appendleft(submission)
-        self.missing_originals = {seq}
+        behind = () if self.mailbox is None else self.mailbox.submissions()
+        waiting = (each.operation for each in chain(self.put_back, behind) if not each.is_answered)
+        missing = (unit.missing(operation) for operation in waiting if type(operation) not in PLAIN)
+        self.missing_originals = set(islice((seq for seq in missing if seq is not None), ORIGINALS_PER_LOAD_MAX))
 
     def _answer_followers(self, unit: Unit[Submission], followers: dict[str, list[Submission]]) -> None:
         again: list[Submission] = []

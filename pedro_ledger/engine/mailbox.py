@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 
 from pedro_ledger.engine.submission import Submission
 
@@ -12,6 +13,10 @@ class Mailbox(asyncio.Queue[Submission]):
     """
 
     _queue: deque[Submission]
+
+    def submissions(self) -> Iterable[Submission]:
+        """What waits, oldest first, without taking it."""
+        return self._queue
 
     def first_deadline(self) -> float | None:
         """When the oldest submission must have an answer; deadlines come in the order of the

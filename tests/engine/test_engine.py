@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from pedro_ledger.engine.actor import UserActor
 from pedro_ledger.engine.committer import BATCH_SPLIT_MIN, FAIR_SHARE_MIN
 from pedro_ledger.engine.engine import Engine
+from pedro_ledger.ledger.account import Loaded, Original
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Overloaded, SchemaChanged, Unavailable
 from pedro_ledger.ledger.ids import account_tag, entry_id
 from pedro_ledger.ledger.operations import Deduct, Grant, Refund
@@ -273,6 +275,35 @@ async def test_a_linked_refund_waits_for_its_entry_and_keeps_its_place() -> None
     assert [keys(batch) for batch in store.batches] == [[["1"]], [["2", "3"]]]
     assert answers[1].error is not None
     assert answers[1].error.code == "entry_not_found"
+
+
+async def test_the_entries_that_waiting_refunds_name_are_loaded_together() -> None:
+    store = Store()
+    named = [(seq, entry_id(1, account_tag("u"), seq)) for seq in range(2, 902)]
+    async with engine_on(store) as engine:
+        await engine.submit("u", deduct("first"))
+        answers = await engine.submit_many([("u", Refund(f"r{seq}", "a", each, seq)) for seq, each in named])
+    assert {answer.error and answer.error.code for answer in answers} == {"entry_not_found"}
+    assert len(store.loads) == 2, "the account, and then every entry at once"
+
+
+async def test_what_was_read_of_an_entry_is_kept_while_more_are_read_and_dropped_with_the_revision() -> None:
+    actor = UserActor("u")
+    known, more = Original(1, "e1", "deduct", "X", 5, 0), Original(2, "e2", "deduct", "X", 5, 0)
+    actor.load(Loaded(account("u"), {1: known}))
+    actor.load(Loaded(account("u"), {2: more}))
+    assert actor.originals == {1: known, 2: more}
+    actor.load(Loaded(account("u", revision=2), {2: more}))
+    assert actor.originals == {2: more}, "somebody may have refunded entry 1 meanwhile"
+
+
+async def test_an_idle_daemon_takes_a_request_of_a_thousand_deducts_of_one_user() -> None:
+    store = Store()
+    store.accounts["u"] = account("u", posted=1000)
+    async with engine_on(store) as engine:
+        answers = await engine.submit_many([("u", deduct(str(number))) for number in range(1000)])
+    assert [answer.error for answer in answers if answer.error is not None] == []
+    assert store.accounts["u"].posted == 0
 
 
 async def test_idle_accounts_leave_and_the_least_used_make_room() -> None:

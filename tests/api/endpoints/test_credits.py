@@ -67,6 +67,28 @@ async def test_a_refund_is_partial_cumulative_and_never_past_the_original(api: A
     assert [row["creditsUsed"] for row in usage] == [-20, -10, 30]
 
 
+async def test_a_thousand_of_one_user_are_applied_and_refunded_in_a_request_each(api: Api) -> None:
+    user = await api.user()
+    assert (await api.grant(user, 1000)).status == 201
+    lines = [
+        {"type": "deduct", "user": user, "idempotencyKey": f"d{number}", "operationType": "AI_TEXT_CHAT", "credits": 1}
+        for number in range(1000)
+    ]
+    deducted = (await api.post("/v1/operations", {"operations": lines})).json["results"]
+    assert {result["status"] for result in deducted} == {201}
+    loads = "pedro_ledger_load_seconds_count"
+    before = api.parts.metrics.registry.get_sample_value(loads)
+    assert before is not None
+    lines = [
+        {"type": "refund", "user": user, "idempotencyKey": f"r{number}", "entryId": result["receipt"]["entryId"]}
+        for number, result in enumerate(deducted)
+    ]
+    refunded = (await api.post("/v1/operations", {"operations": lines})).json["results"]
+    assert {result["status"] for result in refunded} == {201}
+    assert api.parts.metrics.registry.get_sample_value(loads) == before + 1, "the entries are read together"
+    assert await api.balance(user) == 1100
+
+
 async def test_refunds_at_once_never_pass_the_original(api: Api) -> None:
     user = await api.user(100)
     entry = (await api.deduct(user, 50)).json["entryId"]
