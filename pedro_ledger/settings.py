@@ -122,11 +122,20 @@ class Settings(BaseSettings):
     operations_in_flight_max: int = Field(
         20_000, ge=1, le=1_000_000, description="Most operations in flight, of all users; beyond it they are refused."
     )
+    bytes_in_flight_max: int = Field(
+        64 * 1024**2,
+        ge=1024**2,
+        le=64 * 1024**3,
+        description="Most bytes of large bodies and details in flight, of all users; one user may have a quarter of them.",
+    )
     accounts_resident_max: int = Field(100_000, ge=1, le=10_000_000, description="Most accounts kept in memory.")
     account_idle_s: float = Field(
         300, ge=1, le=86_400, description="Time after which an account that nobody uses leaves memory."
     )
     batch_operations_max: int = Field(2000, ge=1, le=10_000, description="Most operations in one commit.")
+    batch_bytes_max: int = Field(
+        8 * 1024**2, ge=1024, le=256 * 1024**2, description="Bytes of large details with which a commit is full."
+    )
     unit_operations_max: int = Field(256, ge=1, le=10_000, description="Most operations of one user in one commit.")
     commit_lanes: int = Field(1, ge=1, le=16, description="Commits that run in parallel.")
     operation_timeout_s: float = Field(

@@ -17,6 +17,7 @@ class Gauges:
         """Set the gauges to what is now."""
         registry = self._engine.registry
         self._metrics.in_flight.set(self._engine.in_flight)
+        self._metrics.bytes_in_flight.set(self._engine.bytes.in_use)
         self._metrics.accounts_resident.set(len(registry))
         self._metrics.actors_active.set(len(registry.active))
         self._metrics.actors_busy.set(len(self._engine.committer.busy))

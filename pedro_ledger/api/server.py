@@ -19,7 +19,7 @@ from pedro_ledger.api.access.authenticator import Authenticator
 from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem, internal_error, problem_of, problem_of_aiohttp, raw_answer, render
 from pedro_ledger.api.http.rate_limits import RateLimits
-from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.request import BodyLimits, Request
 from pedro_ledger.api.router import Router
 from pedro_ledger.api.routes import PUBLIC, Route
 from pedro_ledger.ledger.errors import LedgerError, Overloaded
@@ -49,13 +49,13 @@ LINGER_S = 1.0
 
 
 def make_server(
-    handler: "RequestHandler", *, body_bytes_max: int, body_timeout_s: float, connections_max: int
+    handler: "RequestHandler", *, body_bytes_max: int, body_limits: BodyLimits, connections_max: int
 ) -> web.Server:
     """The server, to be run by aiohttp's `ServerRunner`."""
 
     def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
         request = Request(message, payload, protocol, writer, task, handler.loop, client_max_size=body_bytes_max)
-        request.body_timeout_s = body_timeout_s
+        request.body_limits = body_limits
         return request
 
     return _Server(
@@ -98,6 +98,7 @@ class RequestHandler:
         method, template = "other", "unmatched"
         rate_headers: dict[str, str] | None = None
         response: web.StreamResponse
+        is_shed = False
         try:
             route, request.path_values = self._router.find(request.method, request.raw_path)
             method, template = route.method, route.path
@@ -114,13 +115,14 @@ class RequestHandler:
             response = render(problem)
         except LedgerError as error:
             response = render(problem_of(error))
-            if isinstance(error, Overloaded):
-                await asyncio.sleep(OVERLOAD_DELAY_S * (0.5 + random()))  # noqa: S311 - spreads them
+            is_shed = isinstance(error, Overloaded)
         except web.HTTPException as error:
             response = render(problem_of_aiohttp(error))
         except Exception:
             log.exception("internal_error", method=method, route=template)
             response = render(internal_error())
+        if is_shed:  # and not before the error is gone, whose frames keep the body alive
+            await asyncio.sleep(OVERLOAD_DELAY_S * (0.5 + random()))  # noqa: S311 - spreads them
         response.headers["X-Request-Id"] = request_id
         response.headers["Server"] = SERVER
         if rate_headers:

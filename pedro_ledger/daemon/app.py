@@ -21,6 +21,7 @@ from pedro_ledger.api.access.session_tokens import CustomerTokens
 from pedro_ledger.api.gauges import Gauges
 from pedro_ledger.api.http.listener import Listener
 from pedro_ledger.api.http.rate_limits import rate_limits
+from pedro_ledger.api.http.request import BodyLimits
 from pedro_ledger.api.openapi import describe
 from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.readiness import Readiness
@@ -230,7 +231,7 @@ class Daemon:
         server = make_server(
             handler,
             body_bytes_max=settings.body_bytes_max,
-            body_timeout_s=settings.body_timeout_s,
+            body_limits=BodyLimits(settings.body_timeout_s, parts.engine.bytes),
             connections_max=settings.connections_max,
         )
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.shutdown_grace_s)
@@ -304,7 +305,9 @@ def limits_of(settings: Settings) -> EngineLimits:
         operations_in_flight_max=settings.operations_in_flight_max,
         accounts_resident_max=settings.accounts_resident_max,
         account_idle_s=settings.account_idle_s,
+        bytes_in_flight_max=settings.bytes_in_flight_max,
         batch_operations_max=settings.batch_operations_max,
+        batch_bytes_max=settings.batch_bytes_max,
         unit_operations_max=settings.unit_operations_max,
         commit_lanes=settings.commit_lanes,
         operation_timeout_s=settings.operation_timeout_s,

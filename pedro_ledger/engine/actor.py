@@ -8,6 +8,7 @@ from collections import deque
 from enum import Enum, auto
 from itertools import chain, islice
 
+from pedro_ledger.engine.byte_budget import large_bytes
 from pedro_ledger.engine.mailbox import Mailbox
 from pedro_ledger.engine.submission import Answer, Submission
 from pedro_ledger.ledger.account import Account, Loaded, Original
@@ -51,6 +52,7 @@ class UserActor:
         "refs",
         "touched_at",
         "unit",
+        "unit_bytes",
     )
 
     def __init__(self, ref: str) -> None:
@@ -62,6 +64,8 @@ class UserActor:
         self.put_back: deque[Submission] | None = None
         """Taken out of the mailbox, but to be decided (again): these come before the mailbox."""
         self.unit: Unit[Submission] | None = None
+        self.unit_bytes = 0
+        """What the large details in it take; only where `take_unit` was told a bound."""
         self.followers: dict[str, list[Submission]] | None = None
         """Submissions that repeat a key of the unit under way, by that key."""
         self.originals: dict[int, Original | None] = {}
@@ -106,8 +110,12 @@ class UserActor:
             self.originals = loaded.originals
         self.missing_originals = None
 
-    def take_unit(self, now_ms: int, facts: Facts, operations_max: int) -> Unit[Submission] | None:
-        """Decide what waits, at most `operations_max`; None when nothing could be decided now."""
+    def take_unit(
+        self, now_ms: int, facts: Facts, operations_max: int, bytes_max: int | None = None
+    ) -> Unit[Submission] | None:
+        """Decide what waits, at most `operations_max`, and none after the one whose large details
+        reach `bytes_max`; None when nothing could be decided now.
+        """
         assert self.account is not None, "an actor decides on a loaded account"
         if self.originals:
             facts = facts._replace(originals=self.originals)
@@ -115,7 +123,7 @@ class UserActor:
         if self.one_by_one:
             operations_max = 1
             self.one_by_one -= 1
-        mailbox, put_back, keys = self.mailbox, self.put_back, set[str]()
+        mailbox, put_back, keys, size = self.mailbox, self.put_back, set[str](), 0
         while len(unit.decided) < operations_max:
             if put_back:
                 submission = put_back.popleft()
@@ -135,6 +143,9 @@ class UserActor:
             if operation.key:  # a heartbeat or a touch has none
                 keys.add(operation.key)
             unit.add(submission, operation)
+            if bytes_max is not None and (size := size + large_bytes(operation)) >= bytes_max:
+                break
+        self.unit_bytes = size
         if not unit.decided:
             return None
         unit.seal()

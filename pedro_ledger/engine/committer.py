@@ -10,6 +10,7 @@ from time import monotonic, perf_counter
 
 from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.busy import BusyActors
+from pedro_ledger.engine.byte_budget import ByteBudget
 from pedro_ledger.engine.in_doubt import InDoubtUnits
 from pedro_ledger.engine.ports import Meter, OnFault, UnitStore, WallClock
 from pedro_ledger.engine.submission import Submission
@@ -25,6 +26,8 @@ FAIR_SHARE_MIN = 16
 """An actor may put so many operations into a batch whoever else waits; beyond them it gets no more
 than its share of the batch, so that a user who floods fills neither the batch nor the time of the
 others."""
+BYTES_SHARE = 0.25
+"""Of the bytes of a batch, for one actor while others are active."""
 ACTIVE_ACTORS_DECAY = 0.75
 """Of the crowd that one batch saw, for the next: who was just answered asks again soon, and must
 not meet a batch that one user filled meanwhile."""
@@ -59,10 +62,12 @@ class GroupCommitter:
         clock: WallClock,
         on_idle: Callable[[UserActor], None],
         in_flight: Callable[[], int],
+        bytes_in_flight: ByteBudget,
         on_fault: OnFault,
         jitter: Callable[[], float],
         *,
         batch_operations_max: int,
+        batch_bytes_max: int,
         unit_operations_max: int,
     ) -> None:
         self._store = store
@@ -70,11 +75,13 @@ class GroupCommitter:
         self._clock = clock
         self._on_idle = on_idle
         self._in_flight = in_flight
+        self._bytes_in_flight = bytes_in_flight
         self._on_fault = on_fault
         self._operations_last = 0
         self._crowd = 0.0
         """How many actors share the batches lately."""
         self._batch_operations_max = batch_operations_max
+        self._batch_bytes_max = batch_bytes_max
         self._unit_operations_max = unit_operations_max
         self._line: deque[UserActor] = deque()
         self._work = asyncio.Event()
@@ -123,14 +130,20 @@ class GroupCommitter:
         room = most = self._operations_at_most()
         crowd = max(len(self._line), self._crowd)
         share = min(max(FAIR_SHARE_MIN, int(room / max(1, crowd))), self._unit_operations_max)
-        while self._line and room > 0:
+        bytes_room = bytes_share = None
+        if self._bytes_in_flight.in_use:  # else nothing is large enough to be counted
+            bytes_room = self._batch_bytes_max
+            bytes_share = bytes_room if crowd <= 1 else int(bytes_room * BYTES_SHARE)
+        while self._line and room > 0 and (bytes_room is None or bytes_room > 0):
             actor = self._line.popleft()
-            unit = actor.take_unit(now_ms, self.facts, min(room, share))
+            unit = actor.take_unit(now_ms, self.facts, min(room, share), bytes_share)
             if unit is None:
                 self._on_idle(actor)
                 continue
             actor.phase = Phase.COMMITTING
             room -= len(unit.decided)
+            if bytes_room is not None:
+                bytes_room -= actor.unit_bytes
             slots.append(BatchSlot(actor, unit))
         if slots:
             self._meter.decided(most - room, perf_counter() - started)

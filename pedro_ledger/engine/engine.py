@@ -8,6 +8,7 @@ from random import random
 from typing import NamedTuple
 
 from pedro_ledger.engine.actor import Phase, UserActor
+from pedro_ledger.engine.byte_budget import LARGE, ByteBudget, LargeOperation, large_bytes
 from pedro_ledger.engine.committer import GroupCommitter
 from pedro_ledger.engine.loader import AccountLoader
 from pedro_ledger.engine.ports import AccountSource, Meter, OnFault, UnitStore, WallClock
@@ -40,7 +41,9 @@ class EngineLimits(NamedTuple):
     operations_in_flight_max: int
     accounts_resident_max: int
     account_idle_s: float
+    bytes_in_flight_max: int
     batch_operations_max: int
+    batch_bytes_max: int
     unit_operations_max: int
     commit_lanes: int
     operation_timeout_s: float
@@ -79,6 +82,8 @@ class Engine:
         self.in_flight = 0
         """Operations that have no answer yet."""
         self.is_draining = False
+        self.bytes = ByteBudget(limits.bytes_in_flight_max, meter.refused)
+        """Of large details here, and of large bodies that callers are sending."""
         self.registry = ActorRegistry(
             accounts_max=limits.accounts_resident_max,
             mailbox_size_max=limits.mailbox_size_max,
@@ -90,9 +95,11 @@ class Engine:
             clock,
             self._step,
             lambda: self.in_flight,
+            self.bytes,
             on_fault,
             jitter,
             batch_operations_max=limits.batch_operations_max,
+            batch_bytes_max=limits.batch_bytes_max,
             unit_operations_max=limits.unit_operations_max,
         )
         self.committer.facts = self.committer.facts._replace(refund_grace_ms=refund_grace_ms)
@@ -133,6 +140,13 @@ class Engine:
         """
         if not asked:
             return []
+        future = self._deliver_many(asked)
+        del asked  # an operation that is answered is not kept for the sake of the others
+        return [answer for answer in await future if answer is not None]
+
+    def _deliver_many(
+        self, asked: Sequence[tuple[str, Operation | Keyless]]
+    ) -> asyncio.Future[Sequence[Answer | None]]:
         self._admit(len(asked))
         future: asyncio.Future[Sequence[Answer | None]] = self.loop.create_future()
         batch_future = BatchFuture(len(asked), future)
@@ -144,8 +158,9 @@ class Engine:
                 self._admit_kind(operation)
                 self._deliver(ref, submission, now)
             except LedgerError as error:
-                batch_future.put(place, Answer(None, error))
-        return [answer for answer in await future if answer is not None]
+                # Without the frames that it went through: they would keep the operation alive.
+                batch_future.put(place, Answer(None, error.with_traceback(None)))
+        return future
 
     def on_answered(self, operation: Operation | Keyless, answer: Answer) -> None:
         """An operation has its answer and is no longer in flight."""
@@ -206,14 +221,25 @@ class Engine:
             raise Overloaded("Too many operations are in flight. Try again shortly.", limit="operations")
 
     def _deliver(self, ref: str, submission: Submission, now: float) -> None:
+        details = getattr(submission.operation, "details", None)
+        large = self._hold_bytes(ref, submission) if details is not None and len(details) > LARGE else None
         try:
             actor = self.registry.deliver(ref, submission, now)
         except Overloaded:
+            if large is not None:
+                large.held.release()
             self._meter.refused("mailbox")
             raise
         self.in_flight += 1
         if actor.phase is Phase.RESTING:
             self._step(actor)
+
+    def _hold_bytes(self, ref: str, submission: Submission) -> LargeOperation:
+        """Count the bytes of a large operation until it is answered. Raises `Overloaded`."""
+        held = self.bytes.hold(self.registry.user_of(ref))
+        held.grow_to(large_bytes(submission.operation))
+        submission.counter = large = LargeOperation(self, held)
+        return large
 
     def _step(self, actor: UserActor) -> None:
         """An actor that is neither loading, waiting nor committing goes where its work is."""

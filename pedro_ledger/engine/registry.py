@@ -64,6 +64,13 @@ class ActorRegistry:
         self.active[actor] = None
         return actor
 
+    def user_of(self, ref: str) -> str:
+        """The id of the user that `ref` names; `ref` itself while the account is not loaded."""
+        actor = self._actors.get(ref)
+        if actor is None and ref.startswith(HOLD_PREFIX):
+            actor = self._by_tag.get(tag_of(ref))
+        return ref if actor is None or actor.account is None else actor.account.user_id
+
     def park(self, actor: UserActor) -> None:
         """The actor has nothing left to do: give back its mailbox; forget it altogether if it never
         had an account.

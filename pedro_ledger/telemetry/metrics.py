@@ -164,6 +164,9 @@ class Metrics:
             "due_lag_seconds", "For how long the longest due grant or hold waits to be booked; 0 where none is due."
         )
         self.in_flight = self._gauge("operations_in_flight", "Operations without an answer yet.")
+        self.bytes_in_flight = self._gauge(
+            "bytes_in_flight", "Bytes of large bodies that arrive and of large details of operations in flight."
+        )
         self.accounts_resident = self._gauge("accounts_resident", "Accounts in memory.")
         self.actors_active = self._gauge("actors_active", "Actors that are not resting.")
         self.actors_busy = self._gauge("actors_busy", "Users who wait for a row that something else has locked.")

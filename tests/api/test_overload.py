@@ -1,16 +1,22 @@
 """Load shedding: readiness ends first, then deducts are refused, last what gives credits."""
 
 import asyncio
+import io
+import re
 from collections import Counter
+from pathlib import Path
 from time import monotonic
+
+import aiohttp
+import orjson
 
 from pedro_ledger.api.server import OVERLOAD_DELAY_S
 from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Connection
 from tests.conftest import settings_for
-from tests.support.client import Api
+from tests.support.client import API_KEY, Api
 from tests.support.patience import PATIENCE_S
-from tests.support.processes import served
+from tests.support.processes import Served, served
 
 
 async def test_deducts_are_turned_away_before_refunds_and_readiness_tells_first(
@@ -78,3 +84,47 @@ async def test_one_connection_too_many_is_told_so(database_url: str) -> None:
                 writer.close()
         for _, other in streams[1:]:
             other.close()
+
+
+async def test_large_details_take_a_budget_of_memory_and_no_more(database_url: str) -> None:
+    """250 deducts of 1 MB at once, tried again until each is applied."""
+    body = orjson.dumps({"operationType": "AI_TEXT_CHAT", "credits": 1, "details": {"text": "x" * 1_000_000}})
+    limits: Counter[str] = Counter()
+    async with served(DATABASE_URL=database_url) as daemon, session_to(daemon) as session:
+        headers = {"Authorization": f"Bearer {API_KEY}"}
+
+        async def make_user(number: int) -> str:
+            async with session.post("/v1/users", json={"clerkId": f"big_{number}"}, headers=headers) as response:
+                return str((await response.json())["id"])
+
+        async def deduct(user: str, number: int) -> None:
+            status = 0
+            while status != 201:
+                async with session.post(
+                    f"/v1/users/{user}/deduct",
+                    data=io.BytesIO(body),
+                    headers=headers | {"Idempotency-Key": f"k-{number}"},
+                ) as response:
+                    status, answer = response.status, orjson.loads(await response.read())
+                if status != 201:
+                    assert (status, answer["code"]) == (503, "overloaded"), answer
+                    limits[answer["limit"]] += 1
+
+        users = [await make_user(number) for number in range(25)]
+        before = peak_bytes(daemon)
+        await asyncio.gather(*(deduct(users[number % len(users)], number) for number in range(250)))
+        grown = peak_bytes(daemon) - before
+    print(f"{grown / 2**20:.0f} MiB, {limits}")
+    assert grown < 350 * 2**20, f"{grown / 2**20:.0f} MiB"
+    assert limits["bytes"] > 0
+
+
+def session_to(daemon: Served) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(daemon.address, connector=aiohttp.TCPConnector(limit=0))
+
+
+def peak_bytes(daemon: Served) -> int:
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024

@@ -1,7 +1,11 @@
-"""The calls that move credits: deduct, refund, grants, one at a time or many in a request."""
+"""The calls that move credits: deduct, refund, grants, one at a time or many in a request.
+
+No name holds a parsed body while its operation waits: JSON of 1 MB may be 20 MB of Python objects.
+"""
 
 from pedro_ledger.api.answering import receipt_response
 from pedro_ledger.api.asked import adjustment_of, batch_operation, deduct_of, grant_of, refund_of
+from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem, problem_of
 from pedro_ledger.api.http.rate_limits import RateLimits
 from pedro_ledger.api.http.reading import idempotency_key, parse, read_json, user_ref
@@ -18,31 +22,29 @@ from pedro_ledger.ledger.operations import Operation
 async def deduct(request: Request, engine: Engine, operation_types: OperationTypes) -> Response[Receipt]:
     """Take credits from a user."""
     key = idempotency_key(request)
-    body = parse(DeductBody, await read_json(request))
-    operation = deduct_of(operation_types, request.caller, key, body)
+    operation = deduct_of(operation_types, request.caller, key, parse(DeductBody, await read_json(request)))
     return receipt_response(await engine.submit(user_ref(request), operation))
 
 
 async def refund(request: Request, engine: Engine, operation_types: OperationTypes) -> Response[Receipt]:
     """Give credits back to a user."""
     key = idempotency_key(request)
-    body = parse(RefundBody, await read_json(request))
-    operation = refund_of(operation_types, request.caller, key, body)
+    operation = refund_of(operation_types, request.caller, key, parse(RefundBody, await read_json(request)))
     return receipt_response(await engine.submit(user_ref(request), operation))
 
 
 async def grant(request: Request, engine: Engine) -> Response[Receipt]:
     """Bring credits in for a user."""
     key = idempotency_key(request)
-    body = parse(GrantBody, await read_json(request))
-    return receipt_response(await engine.submit(user_ref(request), grant_of(request.caller, key, body)))
+    operation = grant_of(request.caller, key, parse(GrantBody, await read_json(request)))
+    return receipt_response(await engine.submit(user_ref(request), operation))
 
 
 async def adjust(request: Request, engine: Engine) -> Response[Receipt]:
     """Correct a user's balance by hand, up or down."""
     key = idempotency_key(request)
-    body = parse(AdjustmentBody, await read_json(request))
-    return receipt_response(await engine.submit(user_ref(request), adjustment_of(request.caller, key, body)))
+    operation = adjustment_of(request.caller, key, parse(AdjustmentBody, await read_json(request)))
+    return receipt_response(await engine.submit(user_ref(request), operation))
 
 
 async def operations(
@@ -50,22 +52,30 @@ async def operations(
 ) -> Response[Results]:
     """Apply many operations, each with an answer of its own."""
     body = parse(BatchBody, await read_json(request))
-    results: dict[int, Result] = {}
-    asked: list[tuple[str, Operation]] = []
-    places: list[int] = []
-    for place, raw in enumerate(body.operations):
-        try:
-            user, operation = batch_operation(operation_types, request.caller, raw)
-            if limits is not None:
-                limits.take_operation(user, engine.loop.time())
-            asked.append((user, operation))
-            places.append(place)
-        except Problem as problem:
-            results[place] = {"status": problem.status, "error": problem.body()}
-    for place, answer in zip(places, await engine.submit_many(asked), strict=True):
-        results[place] = _result(answer)
-    found: Results = {"results": [results[place] for place in range(len(body.operations))]}
+    problems, asked = _asked(request.caller, operation_types, limits, engine.loop.time(), body)
+    answering = engine.submit_many(asked)
+    del body, asked
+    answers = iter(await answering)
+    found: Results = {"results": [problem or _result(next(answers)) for problem in problems]}
     return json_response(found)
+
+
+def _asked(
+    caller: Caller, operation_types: OperationTypes, limits: RateLimits | None, now: float, body: BatchBody
+) -> tuple[list[Result | None], list[tuple[str, Operation]]]:
+    """For each line the result of what cannot be asked, or None; and what the others ask."""
+    problems: list[Result | None] = []
+    asked: list[tuple[str, Operation]] = []
+    for raw in body.operations:
+        try:
+            user, operation = batch_operation(operation_types, caller, raw)
+            if limits is not None:
+                limits.take_operation(user, now)
+            asked.append((user, operation))
+            problems.append(None)
+        except Problem as problem:
+            problems.append({"status": problem.status, "error": problem.body()})
+    return problems, asked
 
 
 def _result(answer: Answer) -> Result:

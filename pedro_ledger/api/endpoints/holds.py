@@ -28,8 +28,7 @@ from pedro_ledger.store.journal.open_items import HoldRow, OpenItemsReader
 async def make(request: Request, engine: Engine, operation_types: OperationTypes) -> Response[Receipt]:
     """Set credits aside; the receipt's `entryId` is the hold's id."""
     key = idempotency_key(request)
-    body = parse(HoldBody, await read_json(request))
-    operation = hold_of(operation_types, request.caller, key, body)
+    operation = hold_of(operation_types, request.caller, key, parse(HoldBody, await read_json(request)))
     return receipt_response(await engine.submit(user_ref(request), operation))
 
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import jiter
 import orjson
-from aiohttp import web
 from pydantic import ValidationError
 
 from pedro_ledger.api.http.problems import Problem, body_too_large
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.schemas.queries import Query
 from pedro_ledger.api.schemas.requests import Body
+from pedro_ledger.engine.byte_budget import LARGE, PUBLIC
 from pedro_ledger.ledger.errors import UserNotFound
 
 B = TypeVar("B", bound=Body)
@@ -62,21 +62,31 @@ def _body_at_hand(request: Request) -> bytes | None:
 
 
 async def _rest_of_body(request: Request) -> bytes:
-    bytes_max = request.client_max_size
+    """The bytes of a large body are counted as they arrive, and until it is whole: its caller then
+    parses it without awaiting anything.
+    """
+    bytes_max, limits, body = request.client_max_size, request.body_limits, bytearray()
     if request.content_length is not None and request.content_length > bytes_max:
         raise body_too_large(bytes_max)
+    held = limits.budget.hold(None if request.caller.scopes else PUBLIC)
     try:
-        async with asyncio.timeout(request.body_timeout_s):
-            return await request.read()
+        async with asyncio.timeout(limits.timeout_s):
+            while chunk := await request.content.readany():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise body_too_large(bytes_max)
+                if len(body) > LARGE:
+                    held.grow_to(len(body))
+        return bytes(body)
     except TimeoutError:
         raise Problem(
             408,
             "body_timeout",
             "The body did not come in time",
-            f"The whole body must arrive within {request.body_timeout_s:g} s.",
+            f"The whole body must arrive within {limits.timeout_s:g} s.",
         ) from None
-    except web.HTTPRequestEntityTooLarge:
-        raise body_too_large(bytes_max) from None
+    finally:
+        held.release()
 
 
 def parse_json(body: bytes) -> Any:

@@ -63,9 +63,11 @@ class Replica:
         self.limits = EngineLimits(
             mailbox_size_max=random.choice((2, 1024)),
             operations_in_flight_max=random.choice((8, 20_000)),
+            bytes_in_flight_max=64 * 1024**2,
             accounts_resident_max=random.choice((2, 100)),
             account_idle_s=random.choice((0.5, 300)),
             batch_operations_max=random.choice((1, 5, 2_000)),
+            batch_bytes_max=8 * 1024**2,
             unit_operations_max=random.choice((1, 3, 500)),
             commit_lanes=random.choice((1, 1, 2)),
             operation_timeout_s=TIMEOUT_S,
