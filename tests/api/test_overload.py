@@ -2,9 +2,7 @@
 
 import asyncio
 import io
-import re
 from collections import Counter
-from pathlib import Path
 from time import monotonic
 
 import aiohttp
@@ -111,20 +109,12 @@ async def test_large_details_take_a_budget_of_memory_and_no_more(database_url: s
                     limits[answer["limit"]] += 1
 
         users = [await make_user(number) for number in range(25)]
-        before = peak_bytes(daemon)
+        before = daemon.peak_bytes()
         await asyncio.gather(*(deduct(users[number % len(users)], number) for number in range(250)))
-        grown = peak_bytes(daemon) - before
-    print(f"{grown / 2**20:.0f} MiB, {limits}")
+        grown = daemon.peak_bytes() - before
     assert grown < 350 * 2**20, f"{grown / 2**20:.0f} MiB"
     assert limits["bytes"] > 0
 
 
 def session_to(daemon: Served) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(daemon.address, connector=aiohttp.TCPConnector(limit=0))
-
-
-def peak_bytes(daemon: Served) -> int:
-    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024

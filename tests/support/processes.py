@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -21,6 +22,13 @@ class Served(NamedTuple):
     printed: list[str]
     seconds: float
     """From the start of the process to its first request."""
+
+    def peak_bytes(self) -> int:
+        """The most memory that it has had resident."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+        assert found is not None
+        return int(found[1]) * 1024
 
     async def end(self, signal_number: int) -> int:
         if self.process.returncode is None:

@@ -46,6 +46,8 @@ class Job:
     passes: int | None = None
     batch: int = 1
     """Operations in a request; above 1 they go to `/v1/operations`."""
+    details_bytes: int = 0
+    """Length of a text in the details of each operation; 0 leaves the details out."""
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class Requests:
         users = Path(job.users_file).read_text().split()
         self._batch = job.batch
         self._numbers = count(1)
-        self._tail = self._constant_tail()
+        self._tail = self._constant_tail(job)
         make = self._batch_piece if job.batch > 1 else self._head
         self._pieces = [make(user, job) for user in users]
         self._in_turn = iter(self._pieces * job.passes) if job.passes is not None else None
@@ -89,8 +91,8 @@ class Requests:
         return self._batch_head + b"%d\r\n\r\n" % len(body) + body, len(pieces)
 
     @staticmethod
-    def _constant_tail() -> bytes:
-        body = b'{"operationType":"AI_TEXT_CHAT","credits":1}'
+    def _constant_tail(job: Job) -> bytes:
+        body = f'{{"operationType":"AI_TEXT_CHAT","credits":1{_details(job)}}}'.encode()
         return b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
     @staticmethod
@@ -104,8 +106,12 @@ class Requests:
     def _batch_piece(user: str, job: Job) -> bytes:
         return (
             f'{{"type":"deduct","user":"{user}","operationType":"AI_TEXT_CHAT","credits":1,'
-            f'"idempotencyKey":"{job.key_prefix}-%d"}}'
+            f'"idempotencyKey":"{job.key_prefix}-%d"{_details(job)}}}'
         ).encode()
+
+
+def _details(job: Job) -> str:
+    return f',"details":{{"text":"{"x" * job.details_bytes}"}}' if job.details_bytes else ""
 
 
 class Load:

@@ -52,7 +52,7 @@ def run_wrk(wrk: str, job: Job) -> Loaded:
         command = [
             wrk, "--threads", "1", "--connections", str(job.connections), "--duration", f"{round(job.seconds)}s",
             "--timeout", "10s", "--script", str(script), f"http://127.0.0.1:{job.port}/", "--",
-            job.users_file, job.api_key, job.key_prefix,
+            job.users_file, job.api_key, job.key_prefix, str(job.details_bytes),
         ]  # fmt: skip
         shown = _run(command, None, job.seconds)
     return parse_wrk(shown)

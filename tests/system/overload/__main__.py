@@ -1,6 +1,6 @@
 """`python -m tests.system.overload [--seconds N]`: what floods do to the others, in one run: the
 others' latency alone, beside one user's flood over few and over many connections, and beside ten
-thousand users', with room for all of it and without. Needs wrk.
+thousand users', with room for all of it and without, and beside large details. Needs wrk.
 
 Latencies are those of operations that were applied; what the others were refused is counted beside
 them.
@@ -39,6 +39,7 @@ class Flood(NamedTuple):
     users: int
     connections: int
     settings: dict[str, str]
+    details_bytes: int = 0
 
 
 TIGHT = {"PEDRO_OPERATIONS_IN_FLIGHT_MAX": "150"}
@@ -47,7 +48,8 @@ FLOODS = (
     Flood("one user, 256 connections", 1, 256, {}),
     Flood("one user, 1,500 connections", 1, 1_500, {}),
     Flood("10,000 users, 1,000 connections", 10_000, 1_000, {}),
-    Flood("the same, 150 operations in flight at most", 10_000, 1_000, TIGHT),
+    Flood("1,000 users, 250 connections, 1 MB of details each", 1_000, 250, {}, 1_000_000),
+    Flood("10,000 users, 1,000 connections, 150 operations in flight at most", 10_000, 1_000, TIGHT),
 )
 
 
@@ -81,10 +83,6 @@ async def metric(daemon: Served, pattern: str) -> float:
         return sum(float(value) for value in re.findall(pattern, await response.text(), re.MULTILINE))
 
 
-def resident_mib(daemon: Served) -> float:
-    return int(Path(f"/proc/{daemon.process.pid}/statm").read_text().split()[1]) * 4096 / 2**20
-
-
 async def measure(flood: Flood, daemon: Served, folder: Path, number: int, seconds: float) -> Measured:
     wrk = find_wrk()
     assert wrk is not None, "wrk is installed"
@@ -95,19 +93,27 @@ async def measure(flood: Flood, daemon: Served, folder: Path, number: int, secon
     if flood.users:
         users = folder / "flood"
         users.write_text("".join(f"u{OTHERS + each}\n" for each in range(1, flood.users + 1)))
-        job = Job(port, flood.connections, str(users), API_KEY, f"flood-{number}", seconds + 2 * SETTLE_S)
+        job = Job(
+            port,
+            flood.connections,
+            str(users),
+            API_KEY,
+            f"flood-{number}",
+            seconds + 2 * SETTLE_S,
+            details_bytes=flood.details_bytes,
+        )
         flooding = asyncio.create_task(asyncio.to_thread(run_wrk, wrk, job))
         await asyncio.sleep(SETTLE_S)
     others = Others(Job(port, OTHERS_CONNECTIONS, str(folder / "others"), API_KEY, f"others-{number}", seconds))
     outcome = await others.run()
-    mib = resident_mib(daemon)
     flooded = await flooding if flooding is not None else None
+    mib = daemon.peak_bytes() / 2**20
     return Measured(outcome, others.refused, flooded, int(await metric(daemon, turned_away) - before), mib)
 
 
-async def main(seconds: float) -> int:
+async def main(seconds: float, only: str) -> int:
     table = Table(
-        "who floods", "others op/s", "p50 ms", "p99 ms", "p99 of alone", "refused", "errors", "flood op/s", "turned away", "MiB"
+        "who floods", "others op/s", "p50 ms", "p99 ms", "p99 of alone", "refused", "errors", "flood op/s", "turned away", "MiB at most"
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         server = stack.enter_context(running_server())
@@ -117,7 +123,7 @@ async def main(seconds: float) -> int:
         await make_users(url, folder / "all", OTHERS + 10_000)
         (folder / "others").write_text("".join(f"u{number}\n" for number in range(1, OTHERS + 1)))
         alone = 0.0
-        for number, flood in enumerate(FLOODS):
+        for number, flood in enumerate(flood for flood in FLOODS if not flood.users or only in flood.name):
             async with served(DATABASE_URL=url, **flood.settings) as daemon:
                 await measure(FLOODS[0], daemon, folder, 100 + number, 2)  # their accounts are in memory
                 others, refused, flooded, turned_away, mib = await measure(flood, daemon, folder, number, seconds)
@@ -136,8 +142,9 @@ async def main(seconds: float) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.system.overload", description=__doc__)
+    parser.add_argument("--only", default="", help="rows whose name holds this, after the one of nobody")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each row; 6 unless told")
     chosen = parser.parse_args()
     if find_wrk() is None:
         sys.exit("wrk is needed (Debian: wrk)")
-    sys.exit(asyncio.run(main(chosen.seconds)))
+    sys.exit(asyncio.run(main(chosen.seconds, chosen.only)))
