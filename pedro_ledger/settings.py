@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     )
     batch_operations_max: int = Field(2000, ge=1, le=10_000, description="Most operations in one commit.")
     batch_bytes_max: int = Field(
-        8 * 1024**2, ge=1024, le=256 * 1024**2, description="Bytes of large details with which a commit is full."
+        2 * 1024**2, ge=1024, le=256 * 1024**2, description="Bytes of large details with which a commit is full."
     )
     unit_operations_max: int = Field(256, ge=1, le=10_000, description="Most operations of one user in one commit.")
     commit_lanes: int = Field(1, ge=1, le=16, description="Commits that run in parallel.")

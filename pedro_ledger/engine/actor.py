@@ -113,16 +113,14 @@ class UserActor:
     def take_unit(
         self, now_ms: int, facts: Facts, operations_max: int, bytes_max: int | None = None
     ) -> Unit[Submission] | None:
-        """Decide what waits, at most `operations_max`, and none after the one whose large details
-        reach `bytes_max`; None when nothing could be decided now.
+        """Decide what waits, at most `operations_max`, up to the first with large details after
+        `bytes_max` of them; None when nothing could be decided now.
         """
         assert self.account is not None, "an actor decides on a loaded account"
         if self.originals:
             facts = facts._replace(originals=self.originals)
         unit: Unit[Submission] = Unit(self.account, facts, now_ms)
-        if self.one_by_one:
-            operations_max = 1
-            self.one_by_one -= 1
+        operations_max = self._at_most(operations_max)
         mailbox, put_back, keys, size = self.mailbox, self.put_back, set[str](), 0
         while len(unit.decided) < operations_max:
             if put_back:
@@ -140,17 +138,26 @@ class UserActor:
             if type(operation) not in PLAIN and unit.missing(operation) is not None:
                 self._wait_for_originals(submission, unit)
                 break
+            if bytes_max is not None and (large := large_bytes(operation)):
+                if size >= bytes_max:
+                    self._put_back_first(submission)
+                    break
+                size += large
             if operation.key:  # a heartbeat or a touch has none
                 keys.add(operation.key)
             unit.add(submission, operation)
-            if bytes_max is not None and (size := size + large_bytes(operation)) >= bytes_max:
-                break
         self.unit_bytes = size
         if not unit.decided:
             return None
         unit.seal()
         self.unit = unit
         return unit
+
+    def _at_most(self, operations: int) -> int:
+        if not self.one_by_one:
+            return operations
+        self.one_by_one -= 1
+        return 1
 
     def finish(self, outcome: Applied | Stale | Replayed) -> None:
         """Take in what became of the unit under way: answer, or put back what was not applied, to
@@ -293,15 +300,18 @@ class UserActor:
             self.followers = {}
         self.followers.setdefault(submission.operation.key, []).append(submission)
 
+    def _put_back_first(self, submission: Submission) -> None:
+        if self.put_back is None:
+            self.put_back = deque()
+        self.put_back.appendleft(submission)
+
     def _wait_for_originals(self, submission: Submission, unit: Unit[Submission]) -> None:
         """Ask for the entry that `submission` names, and with it for those that the ones behind it
         name: one query reads them all.
         """
-        if self.put_back is None:
-            self.put_back = deque()
-        self.put_back.appendleft(submission)
+        self._put_back_first(submission)
         behind = () if self.mailbox is None else self.mailbox.submissions()
-        waiting = (each.operation for each in chain(self.put_back, behind) if not each.is_answered)
+        waiting = (each.operation for each in chain(self.put_back or (), behind) if not each.is_answered)
         missing = (unit.missing(operation) for operation in waiting if type(operation) not in PLAIN)
         self.missing_originals = set(islice((seq for seq in missing if seq is not None), ORIGINALS_PER_LOAD_MAX))
 

@@ -130,21 +130,26 @@ class GroupCommitter:
         room = most = self._operations_at_most()
         crowd = max(len(self._line), self._crowd)
         share = min(max(FAIR_SHARE_MIN, int(room / max(1, crowd))), self._unit_operations_max)
-        bytes_room = bytes_share = None
-        if self._bytes_in_flight.in_use:  # else nothing is large enough to be counted
-            bytes_room = self._batch_bytes_max
-            bytes_share = bytes_room if crowd <= 1 else int(bytes_room * BYTES_SHARE)
-        while self._line and room > 0 and (bytes_room is None or bytes_room > 0):
+        # Where nothing in flight is large enough to be counted, bytes bound nothing.
+        bytes_room = self._batch_bytes_max if self._bytes_in_flight.in_use else None
+        bytes_share = self._batch_bytes_max if crowd <= 1 else int(self._batch_bytes_max * BYTES_SHARE)
+        postponed: list[UserActor] = []
+        while self._line and room > 0:
             actor = self._line.popleft()
-            unit = actor.take_unit(now_ms, self.facts, min(room, share), bytes_share)
+            bytes_max = None if bytes_room is None else max(0, min(bytes_room, bytes_share))
+            unit = actor.take_unit(now_ms, self.facts, min(room, share), bytes_max)
             if unit is None:
-                self._on_idle(actor)
+                if bytes_max == 0 and actor.has_work and not actor.needs_loading:
+                    postponed.append(actor)
+                else:
+                    self._on_idle(actor)
                 continue
             actor.phase = Phase.COMMITTING
             room -= len(unit.decided)
             if bytes_room is not None:
                 bytes_room -= actor.unit_bytes
             slots.append(BatchSlot(actor, unit))
+        self._line.extendleft(reversed(postponed))  # theirs is large: small ones do not wait behind it
         if slots:
             self._meter.decided(most - room, perf_counter() - started)
         self._operations_last = most - room

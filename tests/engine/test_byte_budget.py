@@ -133,6 +133,23 @@ async def test_a_batch_is_full_with_so_many_bytes_and_an_actor_has_its_share() -
     assert len(units[1]) == 4, "u has put one operation into it, and three others theirs"
 
 
+async def test_small_operations_do_not_wait_behind_large_ones() -> None:
+    store = Store()
+    async with engine_on(store, batch_bytes_max=4 * MIB) as engine:
+        store.gate.clear()
+        first = engine.submit("first", deduct("k"))
+        await store.begun.wait()
+        many = [engine.submit(f"large{number}", large("k")) for number in range(12)]
+        many += [engine.submit(f"small{number}", deduct("k")) for number in range(12)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        store.gate.set()
+        await asyncio.gather(first, *many)
+    users = [[unit.user_id for unit in batch] for batch in store.batches[1:]]
+    assert users[0] == [f"large{number}" for number in range(4)] + [f"small{number}" for number in range(12)]
+    assert users[1:] == [[f"large{number}" for number in range(start, start + 4)] for start in (4, 8)]
+
+
 async def test_alone_a_user_fills_a_batch() -> None:
     store = Store()
     async with engine_on(store, batch_bytes_max=4 * MIB) as engine:
