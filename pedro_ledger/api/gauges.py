@@ -20,7 +20,7 @@ class Gauges:
         self._metrics.bytes_in_flight.set(self._engine.bytes.in_use)
         self._metrics.accounts_resident.set(len(registry))
         self._metrics.actors_active.set(len(registry.active))
-        self._metrics.actors_busy.set(len(self._engine.committer.busy))
+        self._metrics.actors_busy.set(len(self._engine.committer.busy) + self._engine.loader.deferred)
         self._metrics.mailbox_deepest.set(registry.deepest_mailbox())
         size, idle = self._database.pool_size
         self._metrics.pool_connections.set(size)

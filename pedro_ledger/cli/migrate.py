@@ -56,6 +56,11 @@ async def main(settings: Settings, *, check: bool, plan: bool, as_json: bool, ap
         )
         return 0
     typer.echo(f"up to date; {total.users} users adopted with {total.credits} credits")
+    if total.left_out:
+        typer.echo(
+            f"{total.left_out} users were left out: the app has locked their balance, or its schema is in the way "
+            "(see the log); each is adopted on the first touch"
+        )
     if total.overdrawn_users:
         typer.echo(
             f"{total.overdrawn_users} of them had been overdrawn by {total.overdrawn_credits} credits in all and start at 0; "

@@ -157,8 +157,10 @@ class Daemon:
         stack.push_async_callback(writer.close)
         schema = SchemaWatcher(databases.upkeep, metrics.schema_looked_at)
         await schema.look()
+        accounts = AccountReader(databases.primary, Adopter(databases.primary))
+        stack.callback(accounts.close)
         engine = Engine(
-            AccountReader(databases.primary, Adopter(databases.primary)),
+            accounts,
             writer,
             metrics,
             wall_clock_ms,

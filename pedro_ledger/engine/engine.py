@@ -103,16 +103,16 @@ class Engine:
             unit_operations_max=limits.unit_operations_max,
         )
         self.committer.facts = self.committer.facts._replace(refund_grace_ms=refund_grace_ms)
-        self.loader = AccountLoader(source, self.registry, meter, self._step)
+        self.loader = AccountLoader(source, self.registry, meter, self._step, on_fault, jitter)
         self.sweeper = Sweeper(self.registry, meter, self._monotonic, account_idle_s=limits.account_idle_s)
 
     def start(self) -> None:
-        """Start the lanes, the loader and what asks after locked rows.
+        """Start the lanes of commits and of loads, and what asks after locked rows.
 
         The sweeper is the caller's to run: see `Sweeper`.
         """
         runs = [self.committer.run_lane for _ in range(self._limits.commit_lanes)]
-        for run in (*runs, self.loader.run, self.committer.busy.run, self.committer.in_doubt.run):
+        for run in (*runs, *self.loader.runs, self.committer.busy.run, self.committer.in_doubt.run):
             task = self.loop.create_task(run(), name=run.__qualname__)
             task.add_done_callback(self._note_crash)
             self._tasks.append(task)

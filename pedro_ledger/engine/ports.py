@@ -3,21 +3,30 @@
 Narrow, so that a few lines can stand in for each.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from pedro_ledger.ledger.account import AccountQuery, Loaded
+from pedro_ledger.ledger.account import AccountQuery, Loaded, Unadopted
 from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.ledger.units import Outcome, Unit
 
 
 class AccountSource(Protocol):
-    """Where accounts come from."""
+    """Where accounts come from.
 
-    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
-        """Accounts by ref; a ref that names no user is left out.
+    Both raise `Unavailable` when the database cannot be asked, and `NotServed` when it refuses what
+    is asked.
+    """
 
-        Raises `Unavailable` when the database cannot be asked.
+    async def load(self, wanted: Sequence[AccountQuery]) -> Mapping[str, Loaded | Unadopted]:
+        """Accounts by ref, as of one moment; a ref that names no user is left out."""
+        ...
+
+    async def adopt(self, user_ids: Sequence[str]) -> Mapping[str, Loaded | LedgerError]:
+        """Open accounts for users who have none.
+
+        Returns the account of each, or what its callers are told: `Busy` where somebody else has
+        locked a row that is needed. Users who are gone are left out.
         """
         ...
 
@@ -64,6 +73,9 @@ class Meter(Protocol):
 
     def loaded(self, accounts: int, seconds: float) -> None:
         """Accounts were loaded in one query."""
+
+    def adopted(self, outcome: str) -> None:
+        """A user was `adopted`, was `busy`, or `failed` to be adopted."""
 
     def stale(self, units: int) -> None:
         """Units had to be decided again because another writer was faster."""

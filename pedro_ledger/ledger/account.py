@@ -116,3 +116,9 @@ class Loaded(NamedTuple):
 
     account: Account
     originals: dict[int, Original | None]
+
+
+class Unadopted(NamedTuple):
+    """A user whom the app made, and who has no account yet."""
+
+    user_id: str

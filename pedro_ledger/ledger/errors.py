@@ -211,6 +211,19 @@ class NotCommitted(Exception):
         """
 
 
+class NotServed(Exception):
+    """A query about several users that the database refuses.
+
+    `error` is what callers are told. One of the users is to blame, who is found by halving, unless
+    `is_everybodys`.
+    """
+
+    def __init__(self, error: LedgerError, *, is_everybodys: bool = False) -> None:
+        super().__init__(error.detail)
+        self.error = error
+        self.is_everybodys = is_everybodys
+
+
 class OutcomeUnknown(Exception):
     """A batch that may or may not have taken effect."""
 

@@ -12,6 +12,7 @@ import asyncpg
 from pedro_ledger.ledger.errors import (
     LedgerError,
     NotCommitted,
+    NotServed,
     OutcomeUnknown,
     SchemaChanged,
     Unavailable,
@@ -139,8 +140,7 @@ def commit_failure(error: BaseException) -> NotCommitted | OutcomeUnknown:
                 told, poisoned=not _is_everybodys(error), error=schema_changed(error, outcome="not_applied")
             )
         case Follows.DAMAGE:
-            detail = f"The operation was not applied: the database reports {told}."
-            return NotCommitted(told, poisoned=True, error=Unavailable(detail, reason=told, outcome="not_applied"))
+            return NotCommitted(told, poisoned=True, error=_damaged(error))
 
 
 def _is_everybodys(error: asyncpg.PostgresError) -> bool:
@@ -148,6 +148,14 @@ def _is_everybodys(error: asyncpg.PostgresError) -> bool:
     called cannot.
     """
     return (error.sqlstate or "")[:2] in _NAMES_NO_VALUES and not error.context
+
+
+def _damaged(error: asyncpg.PostgresError) -> Unavailable:
+    """The error of whoever has rows that cannot be read or written."""
+    told = f"{type(error).__name__} ({error.sqlstate})"
+    return Unavailable(
+        f"The operation was not applied: the database reports {told}.", reason=told, outcome="not_applied"
+    )
 
 
 def schema_changed(error: asyncpg.PostgresError, **facts: str) -> SchemaChanged:
@@ -193,6 +201,28 @@ class unavailable:  # noqa: N801 - reads as a phrase: `with unavailable():`
             return
         if (told := failure_of(error)) is not None:
             raise told from error
+
+
+class serving_users:  # noqa: N801 - reads as a phrase: `with serving_users():`
+    """Turns what a query about several users raises into `NotServed` where the database refuses it,
+    else into `Unavailable`.
+
+    None of its values come from a caller: whatever is refused, the app's schema is in the way.
+    """
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, asyncpg.PostgresError) and not isinstance(error, CONNECTION_FAILURES):
+            match follows(error):
+                case Follows.SCHEMA | Follows.REJECTED:
+                    told = schema_changed(error, outcome="not_applied")
+                    raise NotServed(told, is_everybodys=_is_everybodys(error)) from error
+                case Follows.DAMAGE:
+                    raise NotServed(_damaged(error)) from error
+        if error is not None and (failure := failure_of(error)) is not None:
+            raise failure from error
 
 
 def failure_of(error: BaseException) -> LedgerError | None:

@@ -5,8 +5,8 @@ transaction pooler gives each transaction another session, whose settings are so
 every transaction begins with it.
 """
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
@@ -127,8 +127,22 @@ class PooledConnection(Connection):
         """Nothing: what a transaction set has ended with it, and the session is another's."""
         return ""
 
-    def _ours(self) -> AbstractAsyncContextManager[Any]:
-        return nullcontext() if self.is_in_transaction() else self.transaction()
+    @asynccontextmanager
+    async def _ours(self) -> AsyncIterator[None]:
+        if self.is_in_transaction():
+            yield
+            return
+        await self.execute("BEGIN")
+        try:
+            yield
+        except asyncpg.PostgresError:
+            if not self.is_closed():
+                await super().execute("ROLLBACK")
+            raise
+        except BaseException:  # it is not waited for: a server that fell silent answers no ROLLBACK
+            self.terminate()
+            raise
+        await super().execute("COMMIT")
 
 
 def setting_statements(set_command: str, settings: Mapping[str, str]) -> str:

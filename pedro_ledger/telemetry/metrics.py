@@ -18,6 +18,7 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 PROVIDERS = ("clerk", "asaas")
 WEBHOOK_OUTCOMES = ("applied", "waiting", "stale", "ignored", "rejected", "repeat", "not_genuine")
+ADOPTION_OUTCOMES = ("adopted", "busy", "failed")
 CHECKPOINT_OUTCOMES = ("made", "not_due", "unavailable", "refused")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -119,6 +120,13 @@ class Metrics:
             registry=registry,
         )
         self._loaded = Counter("pedro_ledger_accounts_loaded", "Accounts loaded.", registry=registry)
+        self._adoptions = UnlockedCounter(
+            "pedro_ledger_adoptions",
+            "Users that the app made, taken over when they were first touched.",
+            ("outcome",),
+            ((outcome,) for outcome in ADOPTION_OUTCOMES),
+        )
+        registry.register(self._adoptions)
         self._stale = Counter(
             "pedro_ledger_stale_units",
             "Units decided again because another writer was faster.",
@@ -246,6 +254,10 @@ class Metrics:
         """Accounts were loaded in one query."""
         self._loaded.inc(accounts)
         self._load_seconds.observe(seconds)
+
+    def adopted(self, outcome: str) -> None:
+        """A user was `adopted`, was `busy`, or `failed` to be adopted."""
+        self._adoptions.counts[outcome,] += 1
 
     def stale(self, units: int) -> None:
         """Units had to be decided again."""

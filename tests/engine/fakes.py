@@ -9,8 +9,8 @@ from typing import Any
 
 from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.engine.sweeper import SWEEP_EVERY_S
-from pedro_ledger.ledger.account import Account, AccountQuery, Loaded
-from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.ledger.account import Account, AccountQuery, Loaded, Unadopted
+from pedro_ledger.ledger.errors import LedgerError, Unavailable
 from pedro_ledger.ledger.operations import Deduct
 from pedro_ledger.ledger.units import APPLIED, Outcome, Unit
 from pedro_ledger.settings import Settings
@@ -40,12 +40,16 @@ class Store:
         self.locked: set[str] = set()
         """Users of whom somebody has locked a row."""
         self.probes: list[list[str]] = []
+        self.nobodies: set[str] = set()
         self.unadopted: set[str] = set()
+        """Users without an account, until they are adopted."""
+        self.adoptions: list[list[str]] = []
+        self.adopt_script: list[Callable[[Sequence[str]], dict[str, LedgerError]]] = []
         self.accounts: dict[str, Account] = {}
         """As the units that were applied left them."""
         self.is_away = False
 
-    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
+    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded | Unadopted]:
         self.loads.append([want.ref for want in wanted])
         await asyncio.sleep(0)
         if self.load_script:
@@ -53,10 +57,19 @@ class Store:
         if self.is_away:
             raise Unavailable("away")
         return {
-            want.ref: Loaded(self._account(want.ref.removeprefix("clerk:")), dict.fromkeys(want.original_seqs))
+            want.ref: Unadopted(user)
+            if (user := want.ref.removeprefix("clerk:")) in self.unadopted
+            else Loaded(self._account(user), dict.fromkeys(want.original_seqs))
             for want in wanted
-            if want.ref not in self.unadopted
+            if want.ref not in self.nobodies
         }
+
+    async def adopt(self, user_ids: Sequence[str]) -> dict[str, Loaded | LedgerError]:
+        self.adoptions.append(list(user_ids))
+        await asyncio.sleep(0)
+        left_out = self.adopt_script.pop(0)(user_ids) if self.adopt_script else {}
+        self.unadopted -= set(user_ids) - set(left_out)
+        return {user: left_out.get(user) or Loaded(self._account(user), {}) for user in user_ids}
 
     async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:
         self.batches.append(list(units))
@@ -98,8 +111,10 @@ def limits(**changes: Any) -> EngineLimits:
 
 
 @asynccontextmanager
-async def engine_on(store: Store, **changes: Any) -> AsyncIterator[Engine]:
-    engine = Engine(store, store, Metrics(), lambda: 1_795_000_000_000, limits(**changes))
+async def engine_on(
+    store: Store, *, on_fault: Callable[[str, LedgerError], None] = lambda user, error: None, **changes: Any
+) -> AsyncIterator[Engine]:
+    engine = Engine(store, store, Metrics(), lambda: 1_795_000_000_000, limits(**changes), on_fault=on_fault)
     engine.start()
     sweeping = asyncio.create_task(sweep(engine))
     try:

@@ -247,7 +247,7 @@ async def test_of_a_request_of_many_only_what_does_not_fit_is_turned_away() -> N
 
 async def test_a_user_who_is_nobody_is_told_so_and_forgotten() -> None:
     store = Store()
-    store.unadopted = {"nobody"}
+    store.nobodies = {"nobody"}
     async with engine_on(store) as engine:
         answers = await asyncio.gather(*(engine.submit("nobody", deduct(str(number))) for number in range(3)))
         assert {answer.error.code for answer in answers if answer.error} == {"user_not_found"}
@@ -482,8 +482,7 @@ def cancelled_from_within(_: Any) -> Any:
     [
         ("script", raising(RuntimeError("a mistake of ours")), "a mistake of ours"),
         ("script", cancelled_from_within, "GroupCommitter.run_lane was cancelled, and not by us"),
-        ("load_script", raising(RuntimeError("a mistake of ours")), "a mistake of ours"),
-        ("load_script", cancelled_from_within, "AccountLoader.run was cancelled, and not by us"),
+        ("load_script", cancelled_from_within, "QueryLine.run_lane was cancelled, and not by us"),
     ],
 )
 async def test_a_part_that_dies_is_told_of(part: str, fails: Any, told: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from pedro_ledger.ledger.account import Account, AccountQuery
+from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import NotCommitted, OperationRejected, OutcomeUnknown, SchemaChanged, Unavailable
 from pedro_ledger.ledger.operations import Deduct
@@ -16,9 +16,8 @@ from pedro_ledger.ledger.units import APPLIED, Unit
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.failures import TABLE, Follows, Row, commit_failure, follows
 from pedro_ledger.store.app.users import UserStore
-from pedro_ledger.store.journal.accounts import AccountReader
-from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.commit import BatchWriter
+from tests.support.ledgers import account_of
 
 AT_MS = 1_795_000_000_000
 TRIGGER = """
@@ -37,7 +36,7 @@ async def writer(database: Database) -> AsyncIterator[BatchWriter]:
 @pytest.fixture
 async def account(database: Database) -> Account:
     user, _ = await UserStore(database).upsert("clerk", None, None, signup_credits=100, actor="test")
-    return (await AccountReader(database, Adopter(database)).load([AccountQuery(user, ())]))[user].account
+    return await account_of(database, user)
 
 
 def spend(account: Account, *, details: str | None = '{"a": 1}', kind: str = "AI_TEXT_CHAT") -> Unit[None]:

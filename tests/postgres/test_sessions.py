@@ -33,6 +33,7 @@ from pedro_ledger.store.schema.roles import RoleError, require_app_role
 from pedro_ledger.store.schema.standing import owner_session, require_current
 from tests.conftest import settings_for
 from tests.support.databases import TestServer, temporary_folder
+from tests.support.ledgers import adopt
 from tests.support.pooler import pooler
 from tests.support.watching import make_hostile, name_of
 
@@ -119,7 +120,7 @@ async def open_each(server: TestServer, url: str, empty_url: str) -> None:
         """INSERT INTO "User" ("id", "clerkId", "updatedAt") VALUES ('ana', 'clerk_ana', now())""",
         database=name_of(url),
     )
-    assert await Adopter(database).adopt(["ana"]) == 1
+    assert await adopt(database, ["ana"]) == {}
     async for _ in Adopter(database).adopt_all():
         pass
     unit: Unit[None] = Unit(Account.new("ana", None), Facts(), 0)

@@ -46,6 +46,15 @@ class Api:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             yield cls(running, session)
 
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, address: str) -> AsyncIterator["Api"]:
+        """A client of a daemon that runs as a process of its own: it has no `parts`."""
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            api = cls.__new__(cls)
+            api.address, api.session = address, session
+            yield api
+
     async def call(
         self,
         method: str,

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from pedro_ledger.ledger.account import Account, AccountQuery, Loaded
+from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.ledger.ids import account_tag, entry_id
-from pedro_ledger.postgres.database import Connection
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.store.journal.accounts import AccountReader
+from pedro_ledger.store.journal.adoption import Adopter
 
 USAGE_KINDS = ("deduct", "refund", "capture")
 
@@ -35,6 +39,23 @@ async def make_user(connection: Connection, user_id: str, credits: int = 0, crea
         user_id,
         credits,
     )
+
+
+async def account_of(database: Database, user_id: str) -> Account:
+    """The account of a user whom the ledger knows."""
+    reader = AccountReader(database, Adopter(database))
+    found = (await reader.load([AccountQuery(user_id, ())]))[user_id]
+    reader.close()
+    assert isinstance(found, Loaded)
+    return found.account
+
+
+async def adopt(database: Database, user_ids: Sequence[str]) -> dict[str, LedgerError]:
+    """Adopt users. Returns what those are told who could not be."""
+    adopter = Adopter(database)
+    left_out = await adopter.adopt(user_ids)
+    adopter.close()
+    return left_out
 
 
 async def append(connection: Connection, user_id: str, lines: Sequence[Line]) -> None:

@@ -2,7 +2,6 @@
 
 import signal
 
-import aiohttp
 import orjson
 import pytest
 
@@ -13,22 +12,13 @@ from tests.support.pooler import pooler
 from tests.support.processes import command, served
 
 
-class AtAddress(Api):
-    """A client of a daemon that runs as a process of its own."""
-
-    def __init__(self, address: str, session: aiohttp.ClientSession) -> None:
-        self.address = address
-        self.session = session
-
-
 async def test_the_daemon_serves_through_a_transaction_pooler(server: TestServer, database_url: str) -> None:
     name = database_url.partition("@/")[2].partition("?")[0]
     # Session settings do not get through a pooler.
     await server.execute(f"ALTER DATABASE {name} SET timezone = 'America/Sao_Paulo'")
     async with pooler(database_url, servers=3) as url:
         variables = {"DATABASE_URL": f"{url}&connection_limit=5&pool_timeout=10", "DIRECT_URL": database_url}
-        async with served(**variables) as daemon, aiohttp.ClientSession() as session:
-            api = AtAddress(daemon.address, session)
+        async with served(**variables) as daemon, Api.at(daemon.address) as api:
             users = [await api.user(10_000) for _ in range(6)]
             async with deducts(api, users, workers=24) as load:
                 await load.more(300)

@@ -1,14 +1,20 @@
-"""Reading accounts for the actors; a user whom the app made is adopted on the way."""
+"""Reading accounts for the actors, and having users adopted whom the app made."""
 
 from collections.abc import Sequence
 
+import asyncpg
 import orjson
 
-from pedro_ledger.ledger.account import AccountQuery, Loaded, Original
+from pedro_ledger.ledger.account import AccountQuery, Loaded, Original, Unadopted
+from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.ledger.ids import parse_entry_id
 from pedro_ledger.ledger.originals import original_of
 from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.failures import serving_users
+from pedro_ledger.postgres.kept_connections import KeptConnections
 from pedro_ledger.postgres.queries import SqlFiles
+from pedro_ledger.postgres.sessions import HOT_SETTINGS, SERVING
+from pedro_ledger.postgres.write_gate import busy
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.rows import Row, account_of, entry_of
 
@@ -19,51 +25,65 @@ CLERK_PREFIX = "clerk:"
 HOLD_PREFIX = "hold:"
 
 
+LOADING = SERVING._replace(statement_s=2)
+"""A load that takes longer is tried again on another connection; callers can wait for two."""
+
+
 class AccountReader:
-    """Loads accounts by ref (`User.id`, or `clerk:` and the Clerk id), many in one query."""
+    """Loads accounts by ref (`User.id`, or `clerk:` and the Clerk id), many in one query, and has
+    users adopted; over connections of its own.
+    """
 
     def __init__(self, database: Database, adopter: Adopter) -> None:
-        self._database = database
+        self._connections = KeptConnections(database, HOT_SETTINGS, LOADING)
         self._adopter = adopter
 
-    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
-        """Accounts by ref, as of one moment; refs of nobody are left out. Raises `Unavailable`."""
-        found, unadopted = await self._load(wanted)
-        if unadopted and await self._adopter.adopt(sorted(set(unadopted.values()))):
-            again, _ = await self._load([want for want in wanted if want.ref in unadopted])
-            found |= again
-        return found
+    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded | Unadopted]:
+        """Accounts by ref, as of one moment; refs of nobody are left out.
 
-    async def _load(self, wanted: Sequence[AccountQuery]) -> tuple[dict[str, Loaded], dict[str, str]]:
-        """Accounts by ref, and the users without an account by ref."""
+        Raises `Unavailable` and `NotServed`.
+        """
         ids = [want.ref for want in wanted if not want.ref.startswith((CLERK_PREFIX, HOLD_PREFIX))]
         holds = [want.ref.removeprefix(HOLD_PREFIX) for want in wanted if want.ref.startswith(HOLD_PREFIX)]
         places = [parse_entry_id(hold) or ("", 0) for hold in holds]
         clerk_ids = [want.ref.removeprefix(CLERK_PREFIX) for want in wanted if want.ref.startswith(CLERK_PREFIX)]
         entries = [(want.ref, seq) for want in wanted for seq in want.original_seqs]
-        async with self._database.acquire() as connection:
-            rows = await connection.fetch(
-                _LOAD,
-                ids,
-                clerk_ids,
-                [user for user, _ in entries],
-                [seq for _, seq in entries],
-                holds,
-                [tag for tag, _ in places],
-                [seq for _, seq in places],
-            )
-        found: dict[str, Loaded] = {}
-        unadopted: dict[str, str] = {}
-        for row in rows:
-            if row["account"] is None:
-                unadopted[row["ref"]] = row["user_id"]
-            else:
-                originals = orjson.loads(row["originals"]) if row["originals"] else ()
-                found[row["ref"]] = Loaded(
-                    account_of(orjson.loads(row["account"])),
-                    {original["seq"]: _original(original) for original in originals},
+        with serving_users():
+            async with self._connections.borrowed() as connection:
+                rows = await connection.fetch(
+                    _LOAD,
+                    ids,
+                    clerk_ids,
+                    [user for user, _ in entries],
+                    [seq for _, seq in entries],
+                    holds,
+                    [tag for tag, _ in places],
+                    [seq for _, seq in places],
                 )
-        return found, unadopted
+        return {row["ref"]: _found(row) for row in rows}
+
+    async def adopt(self, user_ids: Sequence[str]) -> dict[str, Loaded | LedgerError]:
+        """Open accounts for users who have none; see `Adopter.adopt`."""
+        left_out = await self._adopter.adopt(user_ids)
+        found = await self.load([AccountQuery(user_id, ()) for user_id in user_ids])
+        return {
+            user_id: left_out.get(user_id) or busy() if isinstance(what, Unadopted) else what
+            for user_id, what in found.items()
+        }
+
+    def close(self) -> None:
+        """End the idle connections."""
+        self._connections.close()
+        self._adopter.close()
+
+
+def _found(row: asyncpg.Record) -> Loaded | Unadopted:
+    if row["account"] is None:
+        return Unadopted(row["user_id"])
+    originals = orjson.loads(row["originals"]) if row["originals"] else ()
+    return Loaded(
+        account_of(orjson.loads(row["account"])), {original["seq"]: _original(original) for original in originals}
+    )
 
 
 async def try_loading(connection: Connection) -> None:

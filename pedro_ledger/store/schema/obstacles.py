@@ -89,7 +89,14 @@ class SchemaWatcher:
         self._is_suspected = True
         self._failures += 1
         if monotonic() - self._logged_at >= LOGGED_EVERY_S:
-            log.error("user_not_served", user=user, code=error.code, reason=error.detail, failures=self._failures)
+            log.error(
+                "user_not_served",
+                user=user,
+                code=error.code,
+                reason=error.detail,
+                failures=self._failures,
+                exc_info=error.__cause__,
+            )
             self._logged_at, self._failures = monotonic(), 0
 
     async def tick(self) -> None:

@@ -7,17 +7,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pedro_ledger.ledger.account import Account, AccountQuery
+from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown
 from pedro_ledger.ledger.operations import Deduct, Grant, Operation
 from pedro_ledger.ledger.units import APPLIED, Replayed, Stale, Unit
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.store.app.users import UserStore
-from pedro_ledger.store.journal.accounts import AccountReader
-from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.commit import BatchWriter
 from tests.support.client import Api
+from tests.support.ledgers import account_of
 
 AT_MS = 1_795_000_000_000
 
@@ -31,8 +30,7 @@ async def writer(database: Database) -> AsyncIterator[BatchWriter]:
 
 async def account(database: Database, name: str) -> Account:
     user, _ = await UserStore(database).upsert(name, None, None, signup_credits=100, actor="test")
-    loaded = await AccountReader(database, Adopter(database)).load([AccountQuery(user, ())])
-    return loaded[user].account
+    return await account_of(database, user)
 
 
 def unit(before: Account, *operations: Operation, at_ms: int = AT_MS) -> Unit[None]:

@@ -16,11 +16,10 @@ from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.replica import Reader
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.reports.catalogue import REPORTS, Asked
-from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.reports.reader import ReportReader, spans
 from pedro_ledger.store.reports.rollups import RollupStep, RollupWorker
 from pedro_ledger.store.schema.migrations import migrate
-from tests.support.ledgers import Line, append, make_user
+from tests.support.ledgers import Line, adopt, append, make_user
 from tests.support.patience import PATIENCE_S
 from tests.support.rawreports import assert_equal_to_raw
 
@@ -73,7 +72,7 @@ class Traffic:
                 connection, name, random.randrange(200) if kind == "unadopted" else -random.randrange(1, 20)
             )
             if random.random() < 0.7:
-                await Adopter(self.database).adopt([name])
+                assert await adopt(self.database, [name]) == {}
 
     def _name(self) -> str:
         self.number += 1

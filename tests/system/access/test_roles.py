@@ -25,7 +25,6 @@ from tests.support.processes import command, served
 ROLE = "pedro app"
 """With a blank, so that a name that is not quoted fails."""
 BY_THE_OWNER = {
-    "journal/count_accounts",
     "schema",
     "keys/make_key",
     "keys/revoke_key",

@@ -7,8 +7,16 @@ from enum import Enum
 from random import Random
 from typing import Any
 
-from pedro_ledger.ledger.account import AccountQuery, Loaded
-from pedro_ledger.ledger.errors import NotCommitted, OutcomeUnknown, Unavailable
+from pedro_ledger.ledger.account import AccountQuery, Loaded, Unadopted
+from pedro_ledger.ledger.errors import (
+    Busy,
+    LedgerError,
+    NotCommitted,
+    NotServed,
+    OutcomeUnknown,
+    SchemaChanged,
+    Unavailable,
+)
 from pedro_ledger.ledger.units import Outcome
 from tests.system.simulation.world import AnyUnit, Broken, World
 
@@ -60,7 +68,7 @@ class Link:
         self._injected = injected
         self._late: set[asyncio.Task[None]] = set()
 
-    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
+    async def load(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded | Unadopted]:
         await self._latency()
         if self._goes_wrong():
             self._injected["load fails"] += 1
@@ -68,6 +76,28 @@ class Link:
         loaded = self._world.read(wanted)
         await self._latency()
         return loaded
+
+    async def adopt(self, user_ids: Sequence[str]) -> dict[str, Loaded | LedgerError]:
+        await self._latency()
+        locked = self._world.locks.balances.intersection(user_ids)
+        if self._goes_wrong():
+            what = self._random.choice(("fails", "is in one user's way", "is locked", "falls silent"))
+            self._injected[f"adoption {what}"] += 1
+            if what == "fails":
+                raise Unavailable("the database cannot be asked")
+            if what == "is in one user's way":
+                raise NotServed(SchemaChanged("a column", outcome="not_applied"))
+            if what == "is locked":
+                locked |= {user for user in user_ids if self._random.random() < 0.5}
+            else:
+                await asyncio.sleep(self._random.uniform(1, 25))
+        self._world.unadopted -= set(user_ids) - locked
+        found = self._world.read([AccountQuery(user, ()) for user in user_ids])
+        await self._latency()
+        return {
+            user: Busy("locked", outcome="not_applied") if isinstance(what, Unadopted) else what
+            for user, what in found.items()
+        }
 
     async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:
         fault = self._random.choice(self._weather.kinds) if self._goes_wrong() else Fault.NONE

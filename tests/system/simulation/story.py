@@ -12,7 +12,7 @@ from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.engine.submission import Answer
 from pedro_ledger.engine.sweeper import SWEEP_EVERY_S
 from pedro_ledger.ledger.entries import Receipt
-from pedro_ledger.ledger.errors import InsufficientCredits, LedgerError, Unavailable
+from pedro_ledger.ledger.errors import InsufficientCredits, LedgerError, SchemaChanged, Unavailable
 from pedro_ledger.ledger.operations import KINDS, Adjustment, Deduct, Grant, Operation, Refund
 from tests.engine.fakes import limits, sweep
 from tests.system.simulation import virtual_time
@@ -47,6 +47,7 @@ class QuietMeter:
     def batch(self, units: int, operations: int, seconds: float) -> None: ...
     def decided(self, operations: int, seconds: float) -> None: ...
     def loaded(self, accounts: int, seconds: float) -> None: ...
+    def adopted(self, outcome: str) -> None: ...
     def stale(self, units: int) -> None: ...
     def busy(self, units: int) -> None: ...
     def replayed(self, operations: int) -> None: ...
@@ -106,6 +107,7 @@ class Story:
         self.weather = Weather(random)
         self.users = [f"u{number}" for number in range(random.choice((1, 2, 6)))]
         self.world = World(self.users, random.choice((0, 10, 1000)))
+        self.world.unadopted.update(user for user in self.users if random.random() < 0.3)
         self.is_calm = random.random() < 0.2
         """Nothing goes wrong but that rows are locked, and nothing is short."""
         if self.is_calm:
@@ -284,7 +286,7 @@ class Attempt:
         promise((answer.receipt is None) != (error is None), f"the answer is neither a receipt nor an error: {answer}")
         if self._is_repeat and answer.receipt is not None:
             promise(answer.replayed, f"a key that had its answer was applied anew: {answer}")
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable) and not isinstance(error, SchemaChanged):
             waited_s = asyncio.get_running_loop().time() - self._asked_at
             promise(waited_s > TIMEOUT_S - 0.001 or not error.facts, f"{error.facts} after {waited_s} s already")
         if answer.receipt is not None:

@@ -40,7 +40,7 @@ def test_ten_thousand_seeds_keep_every_promise() -> None:
         "busy, not_applied",
     ):
         assert answered[outcome] > SEEDS / 10, f"{outcome} was hardly met: {answered}"
-    assert len(injected) == 14, injected
+    assert len(injected) == 18, injected
 
 
 def test_a_seed_tells_the_same_story_again() -> None:

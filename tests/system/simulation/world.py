@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pedro_ledger.ledger.account import Account, AccountQuery, Loaded, Original
+from pedro_ledger.ledger.account import Account, AccountQuery, Loaded, Original, Unadopted
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import NotCommitted
 from pedro_ledger.ledger.evidence.audit import AccountSnapshot, UserAudit
@@ -43,15 +43,19 @@ class World:
         """How many attempts under a user's key may still take effect: without an answer, or
         answered "unknown".
         """
+        self.unadopted = set[str]()
+        """Users without an account, until one of the replicas has them adopted."""
         self.broken: Broken | None = None
         """The first promise that a write broke, whoever waited for its answer."""
 
-    def read(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded]:
+    def read(self, wanted: Sequence[AccountQuery]) -> dict[str, Loaded | Unadopted]:
         """Accounts as of now."""
-        found = {}
+        found: dict[str, Loaded | Unadopted] = {}
         for want in wanted:
             user = want.ref.removeprefix("clerk:")
-            if user in self.accounts:
+            if user in self.unadopted:
+                found[want.ref] = Unadopted(user)
+            elif user in self.accounts:
                 originals = {seq: self._original(user, seq) for seq in want.original_seqs}
                 found[want.ref] = Loaded(self.accounts[user], originals)
         return found
@@ -67,6 +71,7 @@ class World:
         ):
             raise NotCommitted("poison", poisoned=True)
         try:
+            promise(not any(unit.user_id in self.unadopted for unit in units), "a commit for a user without an account")
             return [self._apply(unit) for unit in units]
         except Broken as broken:
             self.broken = self.broken or broken
