@@ -13,7 +13,7 @@ run: $(READY) ## Serve on the embedded PostgreSQL; prints address, key and a cur
 	@exec $(BIN)/pedro-ledger serve
 
 test: $(READY) ## Run every test that a fresh machine can run
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not thorough"
 
 check: $(READY) ## Format, lint, types, import contract, tests
 	$(BIN)/ruff format --check .

@@ -17,20 +17,32 @@ from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.schema.migrations import migrate
 
 PG_BIN = os.environ.get("PEDRO_TEST_PG_BIN")
+MEMORY = Path("/dev/shm")
+MEMORY_MIN_BYTES = 6 << 30
 _numbers = count(1)
 
 
 @contextmanager
-def temporary_folder() -> Iterator[Path]:
+def temporary_folder(*, on_disk: bool = False) -> Iterator[Path]:
     """A folder that the unprivileged user of the server can reach; pytest's own is closed to it
     when tests run as root.
+
+    In memory where there is plenty, since a clone of a database makes and removes 300 files: on a
+    disk that takes ten times the CPU. `on_disk` is for what is measured.
     """
-    folder = Path(tempfile.mkdtemp(prefix="pedro-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="pedro-test-", dir=None if on_disk else _memory()))
     folder.chmod(0o711)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> Path | None:
+    """Where files are kept in memory, if some servers find room there."""
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_MIN_BYTES:
+        return MEMORY
+    return None
 
 
 class TestServer:
@@ -82,9 +94,9 @@ def app_ddl() -> str:
 
 
 @contextmanager
-def running_server() -> Iterator[TestServer]:
+def running_server(*, on_disk: bool = False) -> Iterator[TestServer]:
     """The server of the test run: the embedded one, or that of PEDRO_TEST_PG_BIN."""
-    with temporary_folder() as folder:
+    with temporary_folder(on_disk=on_disk) as folder:
         server = EmbeddedPostgres(folder, bin_dir=Path(PG_BIN) if PG_BIN else None, linger_s=0)
         server.start()
         try:

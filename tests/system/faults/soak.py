@@ -48,7 +48,7 @@ async def soak(given: argparse.Namespace) -> int:
     if not chosen:
         return 2
     outcomes: list[Outcome] = []
-    with temporary_folder() as folder:
+    with temporary_folder(on_disk=True) as folder:
         cluster = Cluster(folder)
         await cluster.make()
         is_well = await _go_round(given, chosen, cluster, outcomes)

@@ -116,7 +116,7 @@ async def main(seconds: float, only: str) -> int:
         "who floods", "others op/s", "p50 ms", "p99 ms", "p99 of alone", "refused", "errors", "flood op/s", "turned away", "MiB at most"
     )  # fmt: skip
     async with AsyncExitStack() as stack:
-        server = stack.enter_context(running_server())
+        server = stack.enter_context(running_server(on_disk=True))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         await server.make_templates()
         url = server.url(await server.clone("ledger_template"))

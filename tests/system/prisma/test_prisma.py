@@ -84,6 +84,7 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.thorough
 async def test_the_apps_own_calls_and_its_new_deduct_work(app: Path, api: Api, database_url: str) -> None:
     description = app / "openapi.json"
     description.write_bytes((await api.get("/openapi.json")).body)
@@ -119,6 +120,7 @@ async def database_of_15() -> AsyncIterator[str]:
         await asyncio.to_thread(server.stop)
 
 
+@pytest.mark.thorough
 async def test_db_push_finds_nothing_to_change_in_a_migrated_database(app: Path, database_of_15: str) -> None:
     """By Prisma 6, the last whose schema engine is no program to download; its answer to a real
     difference is the control.

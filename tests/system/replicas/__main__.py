@@ -87,7 +87,7 @@ async def measure(row: Row, url: str, users_file: Path, seconds: float) -> tuple
 
 async def main(seconds: float) -> int:
     table = Table("served by", "op/s", "of one daemon", "p50 ms", "p99 ms", "stale units", "errors")
-    with running_server() as server, tempfile.TemporaryDirectory() as folder:
+    with running_server(on_disk=True) as server, tempfile.TemporaryDirectory() as folder:
         await server.make_templates()
         url = server.url(await server.clone("ledger_template"))
         users_file = Path(folder) / "users"

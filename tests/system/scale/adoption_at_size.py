@@ -25,7 +25,7 @@ from tests.support.processes import command
 
 async def main(users: int, rows: int) -> None:
     """Fill, migrate, verify, partition under load, verify; print."""
-    with running_server() as server:
+    with running_server(on_disk=True) as server:
         await server.execute("CREATE DATABASE app")
         url = server.url("app")
         await server.execute(app_ddl(), database="app")

@@ -47,7 +47,7 @@ QUEUE_USES = """
 
 async def main(users: int, entries: int, days: int) -> None:
     """Make the ledger, fold it, ask every report, print."""
-    with running_server() as server:
+    with running_server(on_disk=True) as server:
         await server.make_templates()
         url = server.url(await server.clone("ledger_template"))
         started = perf_counter()

@@ -164,6 +164,7 @@ def test_the_death_of_the_other_daemon_ends_everything(folder: Path, tmp_path: P
 
 
 @PROC
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
