@@ -27,8 +27,13 @@ from pedro_ledger.store.proofs import checkpoints as store
 from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.databases import TestServer
+from tests.support.loop_watch import loop_watch
 from tests.support.patience import PATIENCE_S
 from tests.support.processes import command
+
+
+LINES = 100_000
+PAUSE_MAX_S = 0.02
 
 
 @pytest.fixture
@@ -317,6 +322,37 @@ async def test_the_loop_goes_on_while_a_turn_seals(api: Api, sealer: Sealer, mon
     assert (await api.get("/livez", auth=None)).status == 200
     turns.set()
     await session
+
+
+async def test_sealing_a_hundred_thousand_lines_keeps_the_loop_from_nothing(
+    database: Database, sealer: Sealer, signer: Signer, file: Path
+) -> None:
+    """First everything ever sealed is checked, by a session that knows nothing, then what is
+    new.
+    """
+    first = await sealer.seal()
+    assert first is not None
+    lines, last = list[str](), first
+    for number in range(2, LINES + 1):
+        last = last._replace(number=number, previous=line_hash(last.line))
+        last = last._replace(signature=signer.sign(last.statement))
+        lines.append(last.line)
+    connection = await tampering(database)
+    await connection.copy_records_to_table(
+        "checkpoint", schema_name="pedro_ledger", records=list(enumerate(lines, 2)), columns=["number", "line"]
+    )
+    await connection.close()
+    with file.open("a") as log:
+        log.writelines(f"{line}\n" for line in lines)
+    outcomes: list[str] = []
+    fresh = Sealer(database, signer, file, on_turn=outcomes.append)
+    for made in (1, 2):
+        with loop_watch() as watch:
+            await fresh.tick()
+        assert outcomes == ["made"] * made
+        assert watch.longest_s < PAUSE_MAX_S, f"{watch.longest_s * 1000:.0f} ms"
+        assert watch.looks > 2
+    assert len(read_log(file)) == LINES + 2
 
 
 async def test_a_line_that_was_cut_short_is_not_counted(api: Api, sealer: Sealer, file: Path) -> None:
