@@ -30,6 +30,7 @@ from pedro_ledger.api.wiring import Parts, bound_routes
 from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.daemon.databases import Databases, open_databases, open_reader
 from pedro_ledger.daemon.initial_key import api_key_of
+from pedro_ledger.daemon.lag_probe import LagProbe
 from pedro_ledger.daemon.loops import make_loops
 from pedro_ledger.daemon.preparation import prepare
 from pedro_ledger.daemon.webhook_secrets import WebhookSecrets, webhook_secrets
@@ -176,6 +177,9 @@ class Daemon:
         await watch.refresh()
         stack.push_async_callback(watch.close)
         engine.start()
+        probe = LagProbe(metrics.event_loop_lag)
+        probe.start()
+        stack.push_async_callback(probe.stop)
         reader = await open_reader(databases, settings, stack, metrics)
         webhooks = make_webhooks(
             databases.primary, engine, settings, self._webhook_secrets, metrics, lambda: prices.plans_seen

@@ -95,6 +95,12 @@ class Metrics:
         self._loop_failing = self._gauge(
             "loop_failing_seconds", "For how long a background loop has been failing; 0 while it works.", ("loop",)
         )
+        self._event_loop_lag = Histogram(
+            "pedro_ledger_event_loop_lag_seconds",
+            "How late the event loop was with a callback that was due; probed ten times a second.",
+            buckets=SECONDS,
+            registry=registry,
+        )
         self._decide_seconds = Histogram(
             "pedro_ledger_decide_seconds",
             "Deciding the operations of one batch.",
@@ -239,6 +245,10 @@ class Metrics:
     def loop_succeeded(self, loop: str, at_s: float) -> None:
         """A tick of a background loop succeeded, at `at_s` (Unix time)."""
         self._loop_last_success.labels(loop).set(at_s)
+
+    def event_loop_lag(self, seconds: float) -> None:
+        """The event loop came to a callback so long after it was due."""
+        self._event_loop_lag.observe(seconds)
 
     def batch(self, units: int, operations: int, seconds: float) -> None:
         """One batch came back from the store."""

@@ -31,7 +31,6 @@ from tests.support.loop_watch import loop_watch
 from tests.support.patience import PATIENCE_S
 from tests.support.processes import command
 
-
 LINES = 100_000
 PAUSE_MAX_S = 0.02
 
