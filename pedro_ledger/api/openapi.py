@@ -23,6 +23,10 @@ _PATH: dict[str, dict[str, Any]] = {
     "user": {**_TEXT, "description": "`User.id`, or `clerk:` and the Clerk id."},
     "entry": {**_TEXT, "description": "The id of an entry, as its receipt tells it."},
     "hold": {**_TEXT, "description": "The id of a hold: the `entryId` of the receipt it was made with."},
+    "schedule": {
+        **_TEXT,
+        "description": "The id of a recurring grant: 1 to 64 letters, digits, dots, dashes and underscores.",
+    },
     "plan": {**_TEXT, "description": "`Plan.id`."},
     "feature": {**_TEXT, "description": "`Feature.id`."},
     "object": {**_TEXT, "description": "`StorageObject.id`."},

@@ -12,6 +12,7 @@ from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.readiness import Readiness
 from pedro_ledger.api.routes import ROUTES, Route
+from pedro_ledger.billing.recurring import RecurringGrants
 from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.postgres.health import DatabaseHealth
@@ -23,6 +24,7 @@ from pedro_ledger.store.app.storage_objects import StorageStore
 from pedro_ledger.store.app.subscription_events import SubscriptionEventStore
 from pedro_ledger.store.app.users import UserStore
 from pedro_ledger.store.billing.deliveries import DeliveryDesk
+from pedro_ledger.store.billing.schedules import ScheduleStore
 from pedro_ledger.store.journal.open_items import OpenItemsReader
 from pedro_ledger.store.journal.statements import EntryReader
 from pedro_ledger.store.proofs.proofs import ProofStore
@@ -50,6 +52,8 @@ class Parts(NamedTuple):
     proofs: ProofStore
     reports: ReportReader
     webhooks: Webhooks
+    schedules: ScheduleStore
+    recurring: RecurringGrants
     deliveries: DeliveryDesk
     health: DatabaseHealth
     readiness: Readiness

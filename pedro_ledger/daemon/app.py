@@ -27,6 +27,7 @@ from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.readiness import Readiness
 from pedro_ledger.api.server import RequestHandler, make_server
 from pedro_ledger.api.wiring import Parts, bound_routes
+from pedro_ledger.billing.recurring import RecurringGrants
 from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.daemon.databases import Databases, open_databases, open_reader
 from pedro_ledger.daemon.initial_key import api_key_of
@@ -52,6 +53,7 @@ from pedro_ledger.store.billing.deliveries import DeliveryDesk
 from pedro_ledger.store.billing.inbox import WebhookStore
 from pedro_ledger.store.billing.periods import PlanPeriods
 from pedro_ledger.store.billing.plans import EventPlans
+from pedro_ledger.store.billing.schedules import ScheduleStore
 from pedro_ledger.store.journal.accounts import AccountReader
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.commit import BatchWriter
@@ -184,6 +186,8 @@ class Daemon:
         webhooks = make_webhooks(
             databases.primary, engine, settings, self._webhook_secrets, metrics, lambda: prices.plans_seen
         )
+        schedules = ScheduleStore(databases.primary)
+        recurring = RecurringGrants(schedules, engine, metrics.recurring_lag.set, metrics.recurring_missed.inc)
         loops = make_loops(
             settings,
             databases,
@@ -194,6 +198,7 @@ class Daemon:
             schema=schema,
             reader=reader,
             webhooks=webhooks,
+            recurring=recurring,
         )
         for loop in loops:
             stack.push_async_callback(_cancel, asyncio.create_task(loop.run(), name=loop.name))
@@ -220,6 +225,8 @@ class Daemon:
             proofs=ProofStore(databases.primary),
             reports=ReportReader(reader),
             webhooks=webhooks,
+            schedules=schedules,
+            recurring=recurring,
             deliveries=webhooks.deliveries,
             health=health,
             readiness=Readiness(engine, health, keys, loops, schema),

@@ -3,6 +3,7 @@ means.
 """
 
 from pedro_ledger.api.access.key_refresher import KeyRefresher
+from pedro_ledger.billing.recurring import GRANT_EVERY_S, RecurringGrants
 from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.daemon.checkpoints import make_sealer
 from pedro_ledger.daemon.databases import Databases
@@ -45,6 +46,7 @@ def make_loops(
     schema: SchemaWatcher,
     reader: Reader,
     webhooks: Webhooks,
+    recurring: RecurringGrants,
 ) -> list[Looper]:
     """The loops in the order in which they start. Keys, prices, the schema and the replica were
     read once already.
@@ -63,6 +65,7 @@ def make_loops(
         Looper("schema", schema.tick, WATCH_TICK_S, metrics, starts_now=False),
         Looper("key_uses", keys.note_use, NOTE_USE_EVERY_S, metrics, starts_now=False),
         Looper("due", expirer.tick, EXPIRE_EVERY_S, metrics, tick_timeout_s=DUE_TIMEOUT_S),
+        Looper("recurring", recurring.tick, GRANT_EVERY_S, metrics, tick_timeout_s=DUE_TIMEOUT_S),
         Looper("refusals", purger.tick, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
         Looper("rollups", rollups.tick, settings.rollup_interval_s, metrics),
         Looper("partitions", partitions.tick, KEEP_PARTITIONS_EVERY_S, metrics, tick_timeout_s=PARTITIONS_TIMEOUT_S),

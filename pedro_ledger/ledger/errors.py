@@ -99,6 +99,18 @@ class TooManyOpenGrants(Refusal):
     code = "too_many_open_grants"
 
 
+class RecurringGrantNotFound(Refusal):
+    """No such recurring grant"""
+
+    code = "recurring_grant_not_found"
+
+
+class TooManyRecurringGrants(Refusal):
+    """The user has as many recurring grants as it can"""
+
+    code = "too_many_recurring_grants"
+
+
 class TooManyOpenHolds(Refusal):
     """The user has as many open holds as it can"""
 

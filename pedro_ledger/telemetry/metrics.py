@@ -177,6 +177,14 @@ class Metrics:
         self.due_lag = self._gauge(
             "due_lag_seconds", "For how long the longest due grant or hold waits to be booked; 0 where none is due."
         )
+        self.recurring_lag = self._gauge(
+            "recurring_lag_seconds", "For how long the longest due recurring grant waits; 0 where none is due."
+        )
+        self.recurring_missed = Counter(
+            "pedro_ledger_recurring_periods_missed",
+            "Periods of recurring grants that went by without their grant.",
+            registry=registry,
+        )
         self.in_flight = self._gauge("operations_in_flight", "Operations without an answer yet.")
         self.bytes_in_flight = self._gauge(
             "bytes_in_flight", "Bytes of large bodies that arrive and of large details of operations in flight."

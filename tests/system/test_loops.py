@@ -55,6 +55,7 @@ def column(loop: str, of: str, name: str, **more: bool) -> Trouble:
 
 
 TROUBLES = (
+    table("recurring", "pedro_ledger.recurring_grant"),
     table("keys", "pedro_ledger.api_key", is_vital=True),
     column("prices", 'public."AdminSettings"', '"featureCosts"', is_vital=True),
     column("key_uses", "pedro_ledger.api_key", "last_used_at"),

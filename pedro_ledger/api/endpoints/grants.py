@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 from pedro_ledger.api.http.reading import query, user_ref
 from pedro_ledger.api.http.request import Request
-from pedro_ledger.api.http.responses import Response, json_response
+from pedro_ledger.api.http.responses import Response, json_response, rollover_json
 from pedro_ledger.api.schemas import answers
 from pedro_ledger.api.schemas.queries import NoQuery
 from pedro_ledger.ledger.due import as_of
 from pedro_ledger.ledger.errors import UserNotFound
-from pedro_ledger.ledger.open_items import BASE, Lot, Rollover
+from pedro_ledger.ledger.open_items import BASE, Lot
 from pedro_ledger.ledger.times import moment_text
 from pedro_ledger.store.journal.open_items import AccountRow, OpenItemsReader
 
@@ -48,16 +48,5 @@ def _lot_json(lot: Lot, row: AccountRow, held: int) -> answers.OpenGrant:
         "held": held,
         "priority": lot.priority,
         "expiresAt": None if lot.expires_ms is None else moment_text(lot.expires_ms),
-        "rollover": None if lot.rollover is None else _rollover_json(lot.rollover),
+        "rollover": None if lot.rollover is None else rollover_json(lot.rollover),
     }
-
-
-def _rollover_json(rule: Rollover) -> answers.Rollover:
-    shown: answers.Rollover = {
-        "percent": rule.percent,
-        "times": rule.times,
-        "expiresIn": "nextPeriod" if rule.expires_in_ms is None else rule.expires_in_ms // 1000,
-    }
-    if rule.cap is not None:
-        shown["cap"] = rule.cap
-    return shown

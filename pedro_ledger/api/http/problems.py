@@ -55,6 +55,8 @@ STATUS_BY_CODE: dict[str, int] = {
     ledger.InsufficientCredits.code: 402,
     ledger.UserNotFound.code: 404,
     ledger.EntryNotFound.code: 404,
+    ledger.RecurringGrantNotFound.code: 404,
+    ledger.TooManyRecurringGrants.code: 409,
     ledger.BalanceNotKnown.code: 404,
     ledger.RefundExceedsEntry.code: 409,
     ledger.EntryNotRefundable.code: 409,

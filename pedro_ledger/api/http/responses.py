@@ -8,6 +8,7 @@ from aiohttp import web
 
 from pedro_ledger.api.schemas import answers
 from pedro_ledger.ledger.entries import Receipt
+from pedro_ledger.ledger.open_items import Rollover
 from pedro_ledger.ledger.times import moment_text
 
 JSON_TYPE = "application/json"
@@ -72,3 +73,15 @@ def _add_effects(shown: answers.Receipt, receipt: Receipt) -> None:
 def lots_json(shares: Sequence[Sequence[int]]) -> list[answers.LotShare]:
     """Shares of lots on the wire."""
     return [{"seq": seq, "credits": credits} for seq, credits in shares]
+
+
+def rollover_json(rule: Rollover) -> answers.Rollover:
+    """A rollover rule on the wire; times in seconds."""
+    shown: answers.Rollover = {
+        "percent": rule.percent,
+        "times": rule.times,
+        "expiresIn": "nextPeriod" if rule.expires_in_ms is None else rule.expires_in_ms // 1000,
+    }
+    if rule.cap is not None:
+        shown["cap"] = rule.cap
+    return shown

@@ -146,6 +146,35 @@ class OpenGrant(TypedDict):
     rollover: Rollover | None
 
 
+class RecurringGrant(TypedDict):
+    """Credits of every period."""
+
+    recurringGrantId: str
+    credits: Credits
+    source: str
+    priority: int | None
+    rollover: Rollover | None
+    anchor: Annotated[Time, Field(description="When the first period begins; all are counted from it.")]
+    unit: Literal["month", "day"]
+    every: Annotated[int, Field(ge=1, description="Units of a period.")]
+    timeZone: str
+    nextAt: Annotated[Time, Field(description="When the next period begins that is granted.")]
+    periodsMissed: Annotated[Count, Field(description="Periods that went by without their grant.")]
+    reason: Annotated[str | None, Field(description="Why the grant that is due was not made; it is tried again.")]
+
+
+class RecurringGrants(TypedDict):
+    """A user's recurring grants."""
+
+    items: list[RecurringGrant]
+
+
+class Deleted(TypedDict):
+    """What is gone."""
+
+    deleted: Annotated[str, Field(description="Its id.")]
+
+
 class Base(TypedDict):
     """Credits that never expire and have the default priority."""
 

@@ -67,13 +67,42 @@ class RefundBody(Body):
     reason: Reason | None = None
 
 
-class RolloverBody(Body):
-    """What becomes of credits that are left when the grant ends."""
+class RolloverRule(Body):
+    """How much of what is left rolls over, and how often."""
 
     percent: Annotated[int, Field(ge=1, le=100, description="Of what is left, rounded down.")]
     cap: Annotated[Credits, Field(description="Credits that all rolled-over grants may hold together.")] | None = None
     times: Annotated[int, Field(ge=1, le=12, description="How often what is left may roll over.")] = 1
+
+
+class RolloverBody(RolloverRule):
+    """What becomes of credits that are left when the grant ends."""
+
     expiresIn: Annotated[Seconds, Field(description="Seconds that the new grant lasts.")]
+
+
+class PeriodRolloverBody(RolloverRule):
+    """What becomes of credits that are left when their period ends."""
+
+    expiresIn: Annotated[
+        Seconds | Literal["nextPeriod"],
+        Field(description="Seconds that the new grant lasts, or until the next period ends."),
+    ] = "nextPeriod"
+
+
+class RecurringGrantBody(Body):
+    """Bring in credits at the beginning of every period; they end with it."""
+
+    credits: Credits
+    source: Literal["plan", "promo", "bonus"] = "plan"
+    priority: Priority | None = None
+    anchor: Annotated[Moment, Field(description="When the first period begins; now unless told.")] | None = None
+    unit: Annotated[Literal["month", "day"], Field(description="What periods are made of.")] = "month"
+    every: Annotated[int, Field(ge=1, le=366, description="Units of a period: 60 months or 366 days at most.")] = 1
+    timeZone: Annotated[
+        str, Field(min_length=1, max_length=64, description="IANA, such as `America/Sao_Paulo`: whose clocks count.")
+    ] = "UTC"
+    rollover: PeriodRolloverBody | None = None
 
 
 class GrantBody(Body):

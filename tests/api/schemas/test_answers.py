@@ -101,6 +101,16 @@ async def get(world: World, path: str) -> Reply:
 
 
 Call = Callable[[World], Awaitable[Reply]]
+
+
+async def recurring(on: World, method: str, path: str) -> Reply:
+    """A call about recurring grants of a user who has one."""
+    wanted = {"credits": 5, "rollover": {"percent": 50, "cap": 9}}
+    made = await on.api.call("PUT", f"/v1/users/{on.user}/recurring-grants/monthly", wanted)
+    assert made.status == 200, made.body
+    return await on.api.call(method, f"/v1/users/{on.user}/recurring-grants{path}", wanted if method == "PUT" else None)
+
+
 CALLS: dict[str, Call] = {
     "POST /v1/users/{user}/deduct": lambda on: on.api.deduct(on.user, 1),
     "POST /v1/users/{user}/refund": lambda on: on.api.refund(on.user, entryId=on.entry, credits=1),
@@ -111,6 +121,9 @@ CALLS: dict[str, Call] = {
     "POST /v1/holds/{hold}/extend": lambda on: on_a_hold(on, "extend", credits=1, expiresIn=60),
     "POST /v1/holds/{hold}/void": lambda on: on_a_hold(on, "void"),
     "POST /v1/holds/{hold}/heartbeat": lambda on: on_a_hold(on, "heartbeat", used=1),
+    "GET /v1/users/{user}/recurring-grants": lambda on: recurring(on, "GET", ""),
+    "PUT /v1/users/{user}/recurring-grants/{schedule}": lambda on: recurring(on, "PUT", "/monthly"),
+    "DELETE /v1/users/{user}/recurring-grants/{schedule}": lambda on: recurring(on, "DELETE", "/monthly"),
     "POST /v1/operations": every_kind_at_once,
     "POST /v1/users": lambda on: on.api.post("/v1/users", {"clerkId": "ben"}),
     "PATCH /v1/users/{user}": lambda on: on.api.call("PATCH", f"/v1/users/{on.user}", {"name": "Ana B"}),
