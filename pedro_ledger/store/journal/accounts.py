@@ -14,7 +14,6 @@ from pedro_ledger.postgres.failures import serving_users
 from pedro_ledger.postgres.kept_connections import KeptConnections
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.sessions import HOT_SETTINGS, SERVING
-from pedro_ledger.postgres.write_gate import busy
 from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.rows import Row, account_of, entry_of
 
@@ -63,13 +62,12 @@ class AccountReader:
         return {row["ref"]: _found(row) for row in rows}
 
     async def adopt(self, user_ids: Sequence[str]) -> dict[str, Loaded | LedgerError]:
-        """Open accounts for users who have none; see `Adopter.adopt`."""
+        """Open accounts for users who have none; see `Adopter.adopt`. Who is no user is left out,
+        as in `load`.
+        """
         left_out = await self._adopter.adopt(user_ids)
         found = await self.load([AccountQuery(user_id, ()) for user_id in user_ids])
-        return {
-            user_id: left_out.get(user_id) or busy() if isinstance(what, Unadopted) else what
-            for user_id, what in found.items()
-        }
+        return left_out | {user_id: what for user_id, what in found.items() if isinstance(what, Loaded)}
 
     def close(self) -> None:
         """End the idle connections."""
