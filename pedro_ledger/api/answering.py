@@ -4,8 +4,10 @@ from pedro_ledger.api.http.problems import Problem, problem_of
 from pedro_ledger.api.http.responses import Response, json_response, receipt_json
 from pedro_ledger.api.schemas.answers import Receipt
 from pedro_ledger.engine.submission import Answer
+from pedro_ledger.ledger.errors import LedgerError
 
 REPLAYED = {"Idempotency-Replayed": "true"}
+ANSWERED_BEFORE = " That is what its idempotency key was answered before. To try anew, send it with a new key."
 
 
 def receipt_response(answer: Answer) -> Response[Receipt]:
@@ -17,9 +19,15 @@ def receipt_response(answer: Answer) -> Response[Receipt]:
 
 def raise_problem(answer: Answer) -> None:
     """Raises the problem of a refusal."""
-    if answer.error is None:
-        return
-    problem: Problem = problem_of(answer.error)
+    if answer.error is not None:
+        raise problem_of_answer(answer, answer.error)
+
+
+def problem_of_answer(answer: Answer, error: LedgerError) -> Problem:
+    """The problem of a refusal; one that is repeated says so, and how to try anew."""
+    problem = problem_of(error)
     if answer.replayed:
         problem.headers.update(REPLAYED)
-    raise problem
+        problem.facts["replayed"] = True
+        problem.detail += ANSWERED_BEFORE
+    return problem

@@ -3,10 +3,10 @@
 No name holds a parsed body while its operation waits: JSON of 1 MB may be 20 MB of Python objects.
 """
 
-from pedro_ledger.api.answering import receipt_response
+from pedro_ledger.api.answering import problem_of_answer, receipt_response
 from pedro_ledger.api.asked import adjustment_of, batch_operation, deduct_of, grant_of, refund_of
 from pedro_ledger.api.http.caller import Caller
-from pedro_ledger.api.http.problems import Problem, problem_of
+from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.rate_limits import RateLimits
 from pedro_ledger.api.http.reading import idempotency_key, parse, read_json, user_ref
 from pedro_ledger.api.http.request import Request
@@ -83,7 +83,7 @@ def _result(answer: Answer) -> Result:
         result: Result = {"status": 201, "receipt": receipt_json(answer.receipt)}
     else:
         assert answer.error is not None, "an answer is a receipt or an error"
-        problem = problem_of(answer.error)
+        problem = problem_of_answer(answer, answer.error)
         result = {"status": problem.status, "error": problem.body()}
     if answer.replayed:
         result["replayed"] = True

@@ -50,6 +50,11 @@ class Problem(TypedDict):
     status: int
     detail: str
     code: Annotated[str, Field(pattern="^[a-z_0-9]+$", description="Stable: decide by it, not by the title or detail.")]
+    replayed: NotRequired[
+        Annotated[
+            bool, Field(description="True where the idempotency key was answered so before. A new key tries anew.")
+        ]
+    ]
 
 
 class LotShare(TypedDict):

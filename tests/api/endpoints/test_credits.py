@@ -53,6 +53,23 @@ async def test_too_few_credits_is_402_and_says_what_is_missing(api: Api) -> None
     assert await api.balance(user) == 10
 
 
+async def test_a_repeated_refusal_says_so_and_how_to_try_anew(api: Api) -> None:
+    user = await api.user()
+    first = await api.deduct(user, 130, key="chat-42:1")
+    assert "replayed" not in first.json
+    await api.grant(user, 500)
+    again = await api.deduct(user, 130, key="chat-42:1")
+    assert (again.status, again.code, again.headers["Idempotency-Replayed"]) == (402, "insufficient_credits", "true")
+    assert again.json == first.json | {"replayed": True, "detail": again.json["detail"]}
+    assert again.json["detail"].startswith(first.json["detail"])
+    assert "new key" in again.json["detail"]
+    line = {"type": "deduct", "user": user, "operationType": "AI_TEXT_CHAT", "credits": 130}
+    body = {"operations": [line | {"idempotencyKey": f"chat-42:{attempt}"} for attempt in (1, 2)]}
+    results = (await api.post("/v1/operations", body)).json["results"]
+    assert results[0] == {"status": 402, "error": again.json, "replayed": True}
+    assert (results[1]["status"], results[1]["receipt"]["creditsRemaining"]) == (201, 470)
+
+
 async def test_a_refund_is_partial_cumulative_and_never_past_the_original(api: Api) -> None:
     user = await api.user(100)
     entry = (await api.deduct(user, 30)).json["entryId"]

@@ -9,7 +9,10 @@ export class InsufficientCreditsError extends Error {
   }
 }
 
-/** `key` names the attempt (a message id, a job id): with the same key it is charged once, however often it is sent. */
+/**
+ * `key` names one attempt, such as `chat-${message.id}:${message.attempt}`: with the same key it is charged once, however
+ * often it is sent. After an answer (402, and the user bought credits) count the attempt up: the old key repeats the answer.
+ */
 export async function deductCredits(clerkId: string, body: Deduct, key: string): Promise<Receipt> {
   const response = await fetch(`${process.env.PEDRO_URL}/v1/users/clerk:${encodeURIComponent(clerkId)}/deduct`, {
     method: "POST",
