@@ -40,7 +40,7 @@ async def back_up(settings: Settings, file: Path, *, replace: bool, as_json: boo
 
     Raises `ArchiveError` and `ProgramError`; then no file of that name was made or changed.
     """
-    _check_target(file, replace=replace)
+    check_target(file, replace=replace)
     async with open_databases(settings) as databases:
         archive = await write_archive(databases.direct, file)
     size = await asyncio.to_thread(os.path.getsize, file)
@@ -74,7 +74,8 @@ async def write_archive(database: Database, file: Path) -> Archive:
     return archive
 
 
-def _check_target(file: Path, *, replace: bool) -> None:
+def check_target(file: Path, *, replace: bool) -> None:
+    """Raises `ArchiveError` where no backup can be written to `file`."""
     if not file.parent.is_dir():
         raise ArchiveError(f"The folder {file.parent} does not exist: make it, or name another file.")
     if not os.access(file.parent, os.W_OK):

@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "backup": Entry("pedro_ledger.cli.backup", "Write both schemas to one file, while the daemon serves."),
     "restore": Entry("pedro_ledger.cli.restore", "Restore a backup into an empty database, all or nothing, migrate it and verify it."),
     "partition": Entry("pedro_ledger.cli.partition", "Convert the app's usage history to monthly partitions, while everybody writes."),
+    "leave": Entry("pedro_ledger.cli.leave", "Take the ledger out of use: the app writes its tables as before; migrate brings it back."),
     "reset": Entry("pedro_ledger.cli.reset", "Empty the embedded database for good, after a typed confirmation."),
     "resync": Entry("pedro_ledger.cli.resync", "Bring users up to date from a Clerk export; nobody is removed."),
     "webhooks": Entry("pedro_ledger.cli.webhooks", "List and retry webhooks that could not be applied."),

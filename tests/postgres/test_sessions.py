@@ -28,6 +28,7 @@ from pedro_ledger.store.journal.lock_holders import LockHolderLog
 from pedro_ledger.store.proofs.checkpoints import sealing_session
 from pedro_ledger.store.schema import partitions
 from pedro_ledger.store.schema.backups import make_archive, restore_archive
+from pedro_ledger.store.schema.leaving import drop_ledger, leave, plan_leaving
 from pedro_ledger.store.schema.migrations import migrate, pending, preview
 from pedro_ledger.store.schema.roles import RoleError, require_app_role
 from pedro_ledger.store.schema.standing import owner_session, require_current
@@ -135,8 +136,11 @@ async def open_each(server: TestServer, url: str, empty_url: str) -> None:
         await make_archive(database, folder / "archive")
         await restore_archive(empty, folder / "archive")
     await preview(database)
+    await plan_leaving(empty)
+    await leave(empty)
+    await drop_ledger(empty)
     await server.execute(
-        "DROP SCHEMA pedro_ledger CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public",
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public",
         database=name_of(empty_url),
     )
     await migrate(empty)

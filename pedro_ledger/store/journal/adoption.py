@@ -118,7 +118,7 @@ async def _open_free_accounts(
         return []
     await connection.execute("BEGIN")
     if make_balances:
-        await connection.execute(_SQL["make_missing_balances"], user_ids, [new_id() for _ in user_ids])
+        await make_missing_balances(connection, user_ids)
     opened = await open_accounts(connection, user_ids, lock="lock_free_balances")
     await connection.execute("COMMIT")
     return opened
@@ -156,6 +156,11 @@ async def _adopt_page(connection: Connection, user_ids: Sequence[str]) -> Adopte
         sum(overdrawn),
         len(user_ids) - len(balances),
     )
+
+
+async def make_missing_balances(connection: Connection, user_ids: Sequence[str]) -> None:
+    """An empty balance for each of the users that has none."""
+    await connection.execute(_SQL["make_missing_balances"], user_ids, [new_id() for _ in user_ids])
 
 
 def opening_of(balance: Balance) -> Opening:

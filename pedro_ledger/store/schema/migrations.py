@@ -5,7 +5,7 @@ wait for each other; it goes with the session, however that ends.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -17,7 +17,16 @@ from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.failures import unavailable
 from pedro_ledger.postgres.queries import SqlFiles, sql_folder
 from pedro_ledger.postgres.sessions import JOB, MIGRATION
+from pedro_ledger.store.schema.guards import Guard, list_guards
 from pedro_ledger.store.schema.obstacles import find_obstacles
+from pedro_ledger.store.schema.returning import (
+    Returned,
+    follow_app,
+    is_away,
+    is_unfinished,
+    put_guards_back,
+    sum_history,
+)
 from pedro_ledger.store.schema.roles import renew_app_roles
 
 _SQL = SqlFiles("schema")
@@ -27,6 +36,7 @@ TABLE_LOCK_WAIT = "5s"
 """How long to wait for a table in use; whoever wants the table meanwhile waits behind us, so it is
 short.
 """
+_WAS = re.compile(r"^-- was: ([0-9a-f]{64})$", re.MULTILINE)
 _SKIP_WHEN = re.compile(r"^-- skip-when: (.+)$", re.MULTILINE)
 
 
@@ -45,6 +55,11 @@ class Migration(NamedTuple):
     def checksum(self) -> str:
         """SHA-256 of the file."""
         return sha256(self.text.encode()).hexdigest()
+
+    @property
+    def checksums(self) -> set[str]:
+        """Its own, and those of earlier texts that made the same."""
+        return {self.checksum, *_WAS.findall(self.text)}
 
     @property
     def skip_when(self) -> str | None:
@@ -93,8 +108,23 @@ async def list_pending(connection: Connection) -> list[Migration]:
     return plan(migration_files(), await _applied(connection))
 
 
-async def preview(database: Database) -> tuple[list[AppliedMigration], int]:
-    """What `migrate` would apply or take over, and how many users it would adopt. Changes nothing.
+class Preview(NamedTuple):
+    """What `migrate` would do."""
+
+    steps: list[AppliedMigration]
+    """What it would apply or take over."""
+    users: int
+    """Whom it would adopt."""
+    guards: list[Guard]
+    """What it would put on the app's tables."""
+    history_rows: int
+    """Rows of the app's usage that it would sum up for the reports; about."""
+    is_away: bool
+    """Whether it would bring back a ledger that is out of use."""
+
+
+async def preview(database: Database) -> Preview:
+    """What `migrate` would do. Changes nothing.
 
     Raises `MigrationError` where it would fail for what the app's tables lack.
     """
@@ -102,25 +132,44 @@ async def preview(database: Database) -> tuple[list[AppliedMigration], int]:
         connection = await database.connect(timeouts=JOB)
     try:
         steps = []
-        for migration in await list_pending(connection):
+        files, behind = migration_files(), await list_pending(connection)
+        for migration in behind:
             adopted = migration.skip_when is not None and bool(await connection.fetchval(migration.skip_when))
             if adopted and migration.version == 1:
                 await check_app_schema(connection)
             steps.append(AppliedMigration(migration, adopted))
-        if await connection.fetchval("SELECT to_regclass('pedro_ledger.account')") is not None:
-            return steps, await connection.fetchval(_SQL["count_unadopted"])
-        has_balances = await connection.fetchval("SELECT to_regclass('public.\"CreditBalance\"')") is not None
-        return steps, await connection.fetchval(_SQL["count_balances"]) if has_balances else 0
+        users = history_rows = 0
+        has_ledger = await connection.fetchval("SELECT to_regclass('pedro_ledger.account')") is not None
+        if await connection.fetchval("SELECT to_regclass('public.\"CreditBalance\"')") is not None:
+            users = await connection.fetchval(_SQL["count_unadopted" if has_ledger else "count_balances"])
+            if not has_ledger or await is_unfinished(connection):
+                history_rows = await connection.fetchval(_SQL["count_history"])
+        away = await is_away(connection)
+        there = list_guards(each.text for each in files if each not in behind and not away)
+        guards = [guard for guard in list_guards(each.text for each in files) if guard not in there]
+        return Preview(steps, users, guards, history_rows, away)
     finally:
         await connection.close(timeout=1)
 
 
-async def migrate(database: Database) -> list[AppliedMigration]:
-    """Do what is pending.
+async def is_up_to_date(database: Database) -> bool:
+    """Whether `migrate` has nothing to do."""
+    with unavailable():
+        connection = await database.connect(timeouts=JOB)
+    try:
+        return not await list_pending(connection) and not await is_unfinished(connection)
+    finally:
+        await connection.close(timeout=1)
 
-    Safe beside other processes that do the same. Raises `MigrationError` and `PoolerError`.
+
+async def migrate(database: Database, on_return: Callable[[Returned], None] = lambda _: None) -> list[AppliedMigration]:
+    """Do what is pending; also bring back a ledger that `leave` took out of use, and tell
+    `on_return` what the app did meanwhile.
+
+    Safe beside other processes that do the same, and goes on where one was interrupted. Raises
+    `MigrationError` and `PoolerError`.
     """
-    if not await pending(database):
+    if await is_up_to_date(database):
         return []  # the usual start takes no lock, and needs no right to make anything
     with unavailable():
         connection = await database.session(timeouts=MIGRATION)
@@ -128,8 +177,13 @@ async def migrate(database: Database) -> list[AppliedMigration]:
         await lock_migrations(connection)
         if not await _has_record(connection):
             await connection.execute(_SQL["make_record"])
+        away = await is_away(connection)
+        guards = await _put_guards_back(connection) if away else 0
         steps = [AppliedMigration(each, await _apply(connection, each)) for each in await list_pending(connection)]
         await renew_app_roles(connection)
+        await sum_history(connection)
+        if away:
+            on_return((await follow_app(connection))._replace(guards=guards))
         return steps
     except asyncpg.InsufficientPrivilegeError as error:
         raise MigrationError(
@@ -137,6 +191,18 @@ async def migrate(database: Database) -> list[AppliedMigration]:
         ) from error
     finally:
         await connection.close(timeout=1)
+
+
+async def _put_guards_back(connection: Connection) -> int:
+    # Migrations may bring accounts up to date, which is refused to everybody else.
+    await connection.execute("SELECT set_config('pedro_ledger.returning', 'on', false)")
+    try:
+        return await put_guards_back(connection, lock_wait=TABLE_LOCK_WAIT)
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        raise MigrationError(
+            f"The guards waited {TABLE_LOCK_WAIT} for a table that another transaction uses: "
+            "end that transaction, or wait for it, and start again."
+        ) from None
 
 
 def plan(files: Sequence[Migration], applied: Sequence[asyncpg.Record]) -> list[Migration]:
@@ -151,7 +217,7 @@ def plan(files: Sequence[Migration], applied: Sequence[asyncpg.Record]) -> list[
             raise MigrationError(
                 f"The database has migration {row['name']}, which this pedro-ledger does not know: upgrade pedro-ledger."
             )
-        if migration.checksum != row["checksum"]:
+        if row["checksum"] not in migration.checksums:
             raise MigrationError(
                 f"Migration {row['name']} was changed after it was applied: restore the file; a change needs a new migration."
             )

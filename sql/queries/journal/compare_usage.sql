@@ -1,5 +1,5 @@
 -- Of the users in ($1, $2], the first entry that the app's history does not show, and the first of its rows with no entry behind it.
--- A row counts if it is newer than its user's ledger.
+-- A row counts if it is newer than its user's ledger, and was not written by the app while the ledger was out of use.
 SELECT DISTINCT ON (is_invented) coalesce(entry.user_id, usage.user_id) AS user_id, entry.seq, entry.id IS NULL AS is_invented
 FROM (
     SELECT id, user_id, seq, operation_type, -credits AS used, (created_at AT TIME ZONE 'UTC')::timestamp(3) AS at,
@@ -19,6 +19,7 @@ FULL JOIN (
 WHERE CASE WHEN entry.id IS NULL
     THEN usage.at > (SELECT opening.created_at AT TIME ZONE 'UTC' FROM pedro_ledger.entry AS opening
                      WHERE opening.user_id = usage.user_id AND opening.seq = 1)
+        AND NOT EXISTS (SELECT FROM pedro_ledger.usage_while_away AS away WHERE away.user_id = usage.user_id AND away.usage_id = usage.id)
     ELSE (entry.user_id, entry.operation_type, entry.used, entry.at)
             IS DISTINCT FROM (usage.user_id, usage.operation_type, usage.used, usage.at)
         OR usage.details IS DISTINCT FROM entry.details::jsonb

@@ -17,6 +17,8 @@ BEGIN
             ('pedro_ledger.checkpoint', 'SELECT, INSERT'),
             ('pedro_ledger.api_key', 'SELECT, UPDATE (last_used_at)'),
             ('pedro_ledger.schema_migration', 'SELECT'),
+            ('pedro_ledger.usage_while_away', 'SELECT'),
+            ('pedro_ledger.departure', 'SELECT'),
             -- The app's tables.
             ('public."User"', 'SELECT, INSERT, UPDATE ("clerkId", "email", "name", "isActive", "updatedAt")'),
             ('public."CreditBalance"', 'SELECT, INSERT, UPDATE ("clerkUserId", "creditsRemaining", "lastSyncedAt", "updatedAt")'),

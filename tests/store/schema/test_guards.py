@@ -49,6 +49,9 @@ REFUSED = {
     "add a checkpoint": """INSERT INTO pedro_ledger.checkpoint VALUES (2, 'x')""",
     "change a checkpoint": """UPDATE pedro_ledger.checkpoint SET line = 'x'""",
     "truncate checkpoints": """TRUNCATE pedro_ledger.checkpoint""",
+    "note usage of the app's own": """INSERT INTO pedro_ledger.usage_while_away VALUES ('other', 'row')""",
+    "change noted usage": """UPDATE pedro_ledger.usage_while_away SET usage_id = 'x'""",
+    "truncate noted usage": """TRUNCATE pedro_ledger.usage_while_away""",
     "forget a migration": """DELETE FROM pedro_ledger.schema_migration""",
     "forget migrations": """TRUNCATE pedro_ledger.schema_migration""",
 }
@@ -69,6 +72,7 @@ async def with_something_of_everything(api: Api, connection: Connection) -> str:
     async with connection.transaction():
         await connection.execute("SELECT set_config('pedro_ledger.writer', 'on', true)")
         await connection.execute("INSERT INTO pedro_ledger.checkpoint VALUES (1, 'line')")
+        await connection.execute("INSERT INTO pedro_ledger.usage_while_away VALUES ('user', 'row')")
     return user
 
 
@@ -163,6 +167,9 @@ GUARDS = {
     "user_is_not_truncated": "truncate users",
     "user_keeps_its_key": "rename a user",
     "user_stays": "delete a user",
+    "usage_while_away_comes_from_migrate": "note usage of the app's own",
+    "usage_while_away_is_append_only": "change noted usage",
+    "usage_while_away_is_not_truncated": "truncate noted usage",
 }
 """Each trigger, and a statement that it alone refuses with its message."""
 OF_OLD_VERSIONS = {
