@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import structlog
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pedro_ledger.ledger.errors import OperatorError
@@ -27,6 +28,8 @@ warning.
 _OF_A_SERVICE = re.compile(
     rf"{PREFIX}(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+"""As browsers send it: lower case, no path, no slash at the end."""
 _PORT_OF_A_SERVICE = re.compile(rf"{PREFIX}(?:\w+_)?PORT")
 
 
@@ -91,6 +94,10 @@ class Settings(BaseSettings):
     clerk_issuer: str = Field("", description="The `iss` that session tokens must have; empty: any.")
     clerk_authorized_parties: str = Field(
         "", description="Origins that session tokens may be for (`azp`), separated by commas; empty: any."
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins whose web pages may call from a browser, such as https://app.example.com, separated by commas.",
     )
     rate_limit_key_per_s: float = Field(
         0, ge=0, le=1_000_000, description="Rate limit of one API key: calls a second at each replica; 0: none."
@@ -214,6 +221,22 @@ class Settings(BaseSettings):
         description="How long ids of webhooks are kept, so that a repeated one has no effect; Asaas repeats for 14 days.",
     )
 
+    @property
+    def origins(self) -> list[str]:
+        """Those of `cors_origins`."""
+        return _listed(self.cors_origins)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, text: str) -> str:
+        for origin in _listed(text):
+            if not _ORIGIN.fullmatch(origin):
+                raise PydanticCustomError(
+                    "origin", "{origin} is no origin: write scheme and host as browsers do, such as https://app.example.com",
+                    {"origin": origin},
+                )  # fmt: skip
+        return text
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -227,6 +250,10 @@ class Settings(BaseSettings):
         environment.
         """
         return init_settings, env_settings
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def environment_name(field: str) -> str:

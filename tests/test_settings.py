@@ -43,6 +43,9 @@ def test_options_come_before_the_environment_the_file_and_the_defaults(
         ("PEDRO_PROT", "1", "PEDRO_PROT is not a setting; did you mean PEDRO_PORT?"),
         ("PEDRO_API_KEY", "short", "PEDRO_API_KEY: "),
         ("PEDRO_LOG_LEVEL", "loud", "PEDRO_LOG_LEVEL: "),
+        ("PEDRO_CORS_ORIGINS", "*", "PEDRO_CORS_ORIGINS: * is no origin"),
+        ("PEDRO_CORS_ORIGINS", "https://a.example, https://b.example/", "PEDRO_CORS_ORIGINS: https://b.example/ is no"),
+        ("PEDRO_CORS_ORIGINS", "app.example.com", "PEDRO_CORS_ORIGINS: "),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(

@@ -6,7 +6,7 @@ add a call to every request, and the route table says already what they would ne
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import count
 from random import random
 from secrets import token_hex
@@ -17,9 +17,11 @@ from aiohttp import web
 
 from pedro_ledger.api.access.authenticator import Authenticator
 from pedro_ledger.api.http.caller import Caller
+from pedro_ledger.api.http.cors import CrossOrigin
 from pedro_ledger.api.http.problems import Problem, internal_error, problem_of, problem_of_aiohttp, raw_answer, render
 from pedro_ledger.api.http.rate_limits import RateLimits
 from pedro_ledger.api.http.request import BodyLimits, Request
+from pedro_ledger.api.http.responses import SERVER
 from pedro_ledger.api.router import Router
 from pedro_ledger.api.routes import PUBLIC, Route
 from pedro_ledger.ledger.errors import LedgerError, Overloaded
@@ -40,18 +42,21 @@ OVERLOAD_DELAY_S = 0.5
 Clients that retry at once, as a flood does, then cost the others little. `Retry-After` asks them to
 wait for longer than that.
 """
-SERVER = "pedro-ledger"
-"""The `Server` header. aiohttp's own names its version and Python's, by which known holes are
-looked up.
-"""
 LINGER_S = 1.0
 """How long the rest of a refused body is read, so that its sender can read the answer."""
 
 
 def make_server(
-    handler: "RequestHandler", *, body_bytes_max: int, body_limits: BodyLimits, connections_max: int
+    handler: "RequestHandler",
+    *,
+    body_bytes_max: int,
+    body_limits: BodyLimits,
+    connections_max: int,
+    cors_origins: Collection[str] = (),
 ) -> web.Server:
-    """The server, to be run by aiohttp's `ServerRunner`."""
+    """The server, to be run by aiohttp's `ServerRunner`. Pages of `cors_origins` may read its
+    answers.
+    """
 
     def request_of(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Request:
         request = Request(message, payload, protocol, writer, task, handler.loop, client_max_size=body_bytes_max)
@@ -59,7 +64,7 @@ def make_server(
         return request
 
     return _Server(
-        handler.answer,
+        CrossOrigin(handler.answer, cors_origins).answer if cors_origins else handler.answer,
         connections_max=connections_max,
         request_factory=request_of,
         access_log=None,

@@ -246,6 +246,7 @@ class Daemon:
             body_bytes_max=settings.body_bytes_max,
             body_limits=BodyLimits(settings.body_timeout_s, parts.engine.bytes),
             connections_max=settings.connections_max,
+            cors_origins=settings.origins,
         )
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=settings.shutdown_grace_s)
         await runner.setup()

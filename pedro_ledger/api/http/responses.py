@@ -12,6 +12,10 @@ from pedro_ledger.ledger.open_items import Rollover
 from pedro_ledger.ledger.times import moment_text
 
 JSON_TYPE = "application/json"
+SERVER = "pedro-ledger"
+"""The `Server` header. aiohttp's own names its version and Python's, by which known holes are
+looked up.
+"""
 A = TypeVar("A")
 
 
