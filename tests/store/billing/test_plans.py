@@ -160,3 +160,19 @@ async def test_migrate_settles_them_and_says_so(before_url: str, raw: Connection
     assert await on_plans(raw) == MEANT
     status, out, _ = await command("migrate", "--json", DATABASE_URL=before_url)
     assert (status, orjson.loads(out)["eventPlans"]) == (0, {"events": 0, "ambiguous": 0})
+
+
+async def test_an_event_of_a_user_with_open_lots_is_followed(api: Api, connection: Connection) -> None:
+    user = await api.user(100)
+    assert (await api.grant(user, 10, expiresIn=3600)).status == 201
+    clerk_id = await connection.fetchval('SELECT "clerkId" FROM "User" WHERE "id" = $1', user)
+    await connection.execute(
+        """INSERT INTO "Plan" ("id", "clerkId", "name", "credits", "updatedAt") VALUES ('p', 'p', 'Pro', 5, now())"""
+    )
+    await connection.execute(
+        """INSERT INTO "SubscriptionEvent" ("id", "clerkUserId", "planKey", "status", "eventType", "occurredAt")
+        VALUES ('e', $1, 'p', 'active', 'x', now())""",
+        clerk_id,
+    )
+    assert await connection.fetchval("SELECT plan_id FROM pedro_ledger.account WHERE user_id = $1", user) == "p"
+    assert (await api.deduct(user, 1)).status == 201
