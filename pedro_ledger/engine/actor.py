@@ -43,6 +43,7 @@ class UserActor:
     __slots__ = (
         "account",
         "followers",
+        "is_outdated",
         "mailbox",
         "missing_originals",
         "one_by_one",
@@ -58,6 +59,8 @@ class UserActor:
     def __init__(self, ref: str) -> None:
         self.refs: tuple[str, ...] = (ref,)
         self.account: Account | None = None
+        self.is_outdated = False
+        """Whether the account must be read anew before the next unit."""
         self.phase = Phase.RESTING
         self.touched_at = 0.0
         self.mailbox: Mailbox | None = None
@@ -85,7 +88,7 @@ class UserActor:
         """Whether the account, or an entry that a refund names, must be read before the next
         unit.
         """
-        return self.account is None or bool(self.missing_originals)
+        return self.account is None or self.is_outdated or bool(self.missing_originals)
 
     @property
     def waiting(self) -> int:
@@ -98,8 +101,9 @@ class UserActor:
         assert self.account is not None, "the actor has loaded its account"
         return self.account.user_id
 
-    def load(self, loaded: Loaded) -> None:
-        """Stand on a freshly read account.
+    def load(self, loaded: Loaded) -> bool:
+        """Stand on a freshly read account. Returns whether the user's Clerk id has changed since
+        the last.
 
         What is known of earlier entries holds as long as the account has not moved.
         """
@@ -108,7 +112,8 @@ class UserActor:
             self.originals = {**self.originals, **loaded.originals}
         else:
             self.originals = loaded.originals
-        self.missing_originals = None
+        self.missing_originals, self.is_outdated = None, False
+        return before is not None and before.clerk_moves != loaded.account.clerk_moves
 
     def take_unit(
         self, now_ms: int, facts: Facts, operations_max: int, bytes_max: int | None = None
@@ -159,9 +164,11 @@ class UserActor:
         self.one_by_one -= 1
         return 1
 
-    def finish(self, outcome: Applied | Stale | Replayed) -> None:
+    def finish(self, outcome: Applied | Stale | Replayed) -> bool:
         """Take in what became of the unit under way: answer, or put back what was not applied, to
         be decided again.
+
+        Returns whether the user's Clerk id has changed since the unit was decided.
         """
         unit, followers = self.unit, self.followers
         assert unit is not None, "an actor finishes the unit that it handed over"
@@ -179,26 +186,33 @@ class UserActor:
                     submission.answer(Answer(None, None, moved=decided))
             if followers:
                 self._answer_followers(unit, followers)
-            return
+            return False
         self.account = outcome.account
         self.originals = {}
         answers = outcome.answers if isinstance(outcome, Replayed) else {}
-        self._redo(unit, followers, answers)
+        has_moved = outcome.account.clerk_moves != unit.before.clerk_moves
+        self._redo(unit, followers, answers, has_moved=has_moved)
+        return has_moved
 
     def _redo(
         self,
         unit: Unit[Submission],
         followers: dict[str, list[Submission]] | None,
         answers: dict[str, Stored] | None = None,
+        *,
+        has_moved: bool = False,
     ) -> None:
         """Answer what the store had answers for; put the rest back in order, before everything
         newer.
+
+        Where the user's Clerk id has changed, what names one is for another user now, but what is
+        in doubt may have been applied to this one.
         """
         again: list[Submission] = []
         for submission, _ in unit.decided:
             for each in self._with_followers(submission, followers):
                 stored = (answers or {}).get(each.operation.key)
-                if stored is None:
+                if stored is None or (has_moved and each.names_clerk_id and not each.in_doubt):
                     again.append(each)
                 else:
                     each.answer(replay(unit.user_id, each, stored))
@@ -231,8 +245,8 @@ class UserActor:
         """
         unit, followers = self.unit, self.followers
         assert unit is not None, "an actor fails the unit that it handed over"
-        self.unit = self.followers = self.account = None
-        self.originals = {}
+        self.unit = self.followers = None
+        self.originals, self.is_outdated = {}, True
         for submission, _ in unit.decided:
             for each in self._with_followers(submission, followers):
                 each.answer(Answer(None, _as_told(each, error)))
@@ -272,6 +286,12 @@ class UserActor:
             self.put_back = deque()
         self.put_back.extend(other._drain())
         self.refs = (*self.refs, *other.refs)
+
+    def take_back_clerk_ids(self) -> list[Submission]:
+        """Take out, in order, what waits here because it names a Clerk id."""
+        waiting = self._drain()
+        self.put_back = deque(each for each in waiting if not each.names_clerk_id)
+        return [each for each in waiting if each.names_clerk_id]
 
     def _first_deadline(self) -> float:
         """What was put back may be younger than what waits in the mailbox, and need not be in order

@@ -61,6 +61,7 @@ class GroupCommitter:
         meter: Meter,
         clock: WallClock,
         on_idle: Callable[[UserActor], None],
+        on_clerk_move: Callable[[UserActor], None],
         in_flight: Callable[[], int],
         bytes_in_flight: ByteBudget,
         on_fault: OnFault,
@@ -74,6 +75,7 @@ class GroupCommitter:
         self._meter = meter
         self._clock = clock
         self._on_idle = on_idle
+        self._on_clerk_move = on_clerk_move
         self._in_flight = in_flight
         self._bytes_in_flight = bytes_in_flight
         self._on_fault = on_fault
@@ -206,7 +208,8 @@ class GroupCommitter:
             self._meter.stale(1)
         elif isinstance(outcome, Replayed):
             self._meter.replayed(len(outcome.answers))
-        actor.finish(outcome)
+        if actor.finish(outcome):
+            self._on_clerk_move(actor)
         self._on_idle(actor)
 
     def _without(self, slots: list[BatchSlot], locked_users: Set[str]) -> list[BatchSlot]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from random import random
 from typing import NamedTuple
 
-from pedro_ledger.engine.actor import Phase, UserActor
+from pedro_ledger.engine.actor import OUTCOME_UNKNOWN, Phase, UserActor
 from pedro_ledger.engine.byte_budget import LARGE, ByteBudget, LargeOperation, large_bytes
 from pedro_ledger.engine.committer import GroupCommitter
 from pedro_ledger.engine.loader import AccountLoader
@@ -94,6 +94,7 @@ class Engine:
             meter,
             clock,
             self._step,
+            self._deliver_anew,
             lambda: self.in_flight,
             self.bytes,
             on_fault,
@@ -103,7 +104,7 @@ class Engine:
             unit_operations_max=limits.unit_operations_max,
         )
         self.committer.facts = self.committer.facts._replace(refund_grace_ms=refund_grace_ms)
-        self.loader = AccountLoader(source, self.registry, meter, self._step, on_fault, jitter)
+        self.loader = AccountLoader(source, self.registry, meter, self._step, self._deliver_anew, on_fault, jitter)
         self.sweeper = Sweeper(self.registry, meter, self._monotonic, account_idle_s=limits.account_idle_s)
 
     def start(self) -> None:
@@ -230,9 +231,25 @@ class Engine:
                 large.held.release()
             self._meter.refused("mailbox")
             raise
+        submission.ref = ref
         self.in_flight += 1
         if actor.phase is Phase.RESTING:
             self._step(actor)
+
+    def _deliver_anew(self, moved: UserActor) -> None:
+        """A user's Clerk id has changed: what named it concerns whoever owns it now."""
+        for submission in self.registry.forget_clerk_ids(moved):
+            if submission.is_answered:
+                continue
+            try:
+                actor = self.registry.deliver(submission.ref, submission, self._monotonic())
+            except Overloaded as error:
+                self._meter.refused("mailbox")
+                told = OUTCOME_UNKNOWN if submission.in_doubt else error.with_traceback(None)
+                submission.answer(Answer(None, told))
+                continue
+            if actor.phase is Phase.RESTING:
+                self._step(actor)
 
     def _hold_bytes(self, ref: str, submission: Submission) -> LargeOperation:
         """Count the bytes of a large operation until it is answered. Raises `Overloaded`."""

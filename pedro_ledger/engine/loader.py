@@ -43,6 +43,7 @@ class AccountLoader:
         registry: ActorRegistry,
         meter: Meter,
         on_loaded: Callable[[UserActor], None],
+        on_clerk_move: Callable[[UserActor], None],
         on_fault: OnFault,
         jitter: Callable[[], float],
     ) -> None:
@@ -50,6 +51,7 @@ class AccountLoader:
         self._registry = registry
         self._meter = meter
         self._on_loaded = on_loaded
+        self._on_clerk_move = on_clerk_move
         self._on_fault = on_fault
         self._jitter = jitter
         """From 0 to 1: replicas that wait for one lock do not try in step."""
@@ -94,18 +96,22 @@ class AccountLoader:
     def _fail_load(self, actor: UserActor, error: LedgerError) -> None:
         self._fail(actor, _query(actor).ref, error)
 
-    async def _adopt(self, adoptions: list[Adoption]) -> Mapping[str, Loaded | LedgerError]:
-        return await self._source.adopt(list(dict.fromkeys(adoption.user_id for adoption in adoptions)))
+    async def _adopt(self, adoptions: list[Adoption]) -> Mapping[str, Loaded | Unadopted | LedgerError]:
+        return await self._source.adopt({_query(adoption.actor).ref: adoption.user_id for adoption in adoptions})
 
-    def _take_in_adopted(self, adoptions: list[Adoption], found: Mapping[str, Loaded | LedgerError]) -> None:
+    def _take_in_adopted(
+        self, adoptions: list[Adoption], found: Mapping[str, Loaded | Unadopted | LedgerError]
+    ) -> None:
         for adoption in adoptions:
-            what = found.get(adoption.user_id)
+            ref = _query(adoption.actor).ref
+            what = found.get(ref)
             if isinstance(what, Loaded):
                 self._meter.adopted("adopted")
                 self._hand_on(adoption.actor, what)
+            elif isinstance(what, Unadopted):  # the Clerk id is another user's now
+                self._adoptions.put(Adoption(adoption.actor, what.user_id))
             else:
-                gone = UserNotFound(f"There is no user {adoption.user_id}.", user=adoption.user_id)
-                self._fail_adoption(adoption, what or gone)
+                self._fail_adoption(adoption, what or UserNotFound(f"There is no user {ref}.", user=ref))
 
     def _fail_adoption(self, adoption: Adoption, error: LedgerError) -> None:
         if not isinstance(error, Busy):
@@ -126,7 +132,8 @@ class AccountLoader:
             self._registry.park(adoption.actor)
 
     def _hand_on(self, actor: UserActor, loaded: Loaded) -> None:
-        actor.load(loaded)
+        if actor.load(loaded):
+            self._on_clerk_move(actor)
         first = self._registry.resolve(actor, loaded.account.user_id)
         if first is actor or first.phase is Phase.RESTING:
             self._on_loaded(first)

@@ -22,11 +22,11 @@ class AccountSource(Protocol):
         """Accounts by ref, as of one moment; a ref that names no user is left out."""
         ...
 
-    async def adopt(self, user_ids: Sequence[str]) -> Mapping[str, Loaded | LedgerError]:
-        """Open accounts for users who have none.
+    async def adopt(self, users: Mapping[str, str]) -> Mapping[str, Loaded | Unadopted | LedgerError]:
+        """Open accounts for users who have none, `users` by ref.
 
-        Returns the account of each, or what its callers are told: `Busy` where somebody else has
-        locked a row that is needed. Users who are gone are left out.
+        Returns by ref what `load` finds then, or what the callers are told of a user who still has
+        no account: `Busy` where somebody else has locked a row that is needed.
         """
         ...
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.mailbox import Mailbox
-from pedro_ledger.engine.submission import Submission
+from pedro_ledger.engine.submission import CLERK_PREFIX, Submission
 from pedro_ledger.ledger.errors import Overloaded
 from pedro_ledger.ledger.operations import SPENDING
 
@@ -104,6 +104,17 @@ class ActorRegistry:
         self.active.pop(actor, None)
         self.active[first] = None
         return first
+
+    def forget_clerk_ids(self, actor: UserActor) -> list[Submission]:
+        """The user's Clerk id has changed: from now on none is known to be the user's.
+
+        Returns what waits under one, to be delivered anew.
+        """
+        for ref in actor.refs:
+            if ref.startswith(CLERK_PREFIX) and self._actors.get(ref) is actor:
+                del self._actors[ref]
+        actor.refs = tuple(ref for ref in actor.refs if not ref.startswith(CLERK_PREFIX))
+        return actor.take_back_clerk_ids()
 
     def deepest_mailbox(self) -> int:
         """How many submissions the fullest mailbox holds."""

@@ -9,6 +9,9 @@ from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.ledger.operations import Keyless, Operation
 from pedro_ledger.ledger.units import Moved
 
+CLERK_PREFIX = "clerk:"
+"""A ref may name a Clerk id in place of a user: whoever owns it when the commit is made."""
+
 
 class Answer(NamedTuple):
     """A receipt or an error; `replayed` when the key had been answered before."""
@@ -30,7 +33,7 @@ class InFlightCounter(Protocol):
 class Submission:
     """One operation, and the future of the handler that waits for its answer."""
 
-    __slots__ = ("counter", "deadline", "future", "in_doubt", "is_answered", "operation")
+    __slots__ = ("counter", "deadline", "future", "in_doubt", "is_answered", "operation", "ref")
 
     def __init__(
         self, operation: Operation | Keyless, deadline: float, counter: InFlightCounter, future: asyncio.Future[Answer]
@@ -42,6 +45,14 @@ class Submission:
         self.is_answered = False
         self.in_doubt = False
         """A commit that holds it ended without an outcome."""
+
+    ref: str
+    """Whom it concerns, as its caller said."""
+
+    @property
+    def names_clerk_id(self) -> bool:
+        """Whether it concerns whoever owns a Clerk id."""
+        return self.ref.startswith(CLERK_PREFIX)
 
     def answer(self, answer: Answer) -> None:
         """Give the answer; a second one is ignored, for the deadline may have been faster."""

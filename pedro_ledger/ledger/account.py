@@ -11,6 +11,12 @@ CREDITS_MAX = 2**31 - 1
 """The app's balance is a PostgreSQL integer."""
 
 
+CLERK_MOVE = 1 << 40
+"""What the revision moves by when the user's Clerk id changes (migration 0016), far beyond what
+commits ever move it by.
+"""
+
+
 class Account(NamedTuple):
     """Where a user stands after entry `seq`.
 
@@ -32,6 +38,11 @@ class Account(NamedTuple):
     """Hash of the last entry."""
     open: Open | None = None
     """Open lots and holds; None for a plain account, which has neither."""
+
+    @property
+    def clerk_moves(self) -> int:
+        """How often the user's Clerk id has changed."""
+        return self.revision // CLERK_MOVE
 
     @property
     def available(self) -> int:

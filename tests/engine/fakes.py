@@ -3,7 +3,7 @@ is tested on PostgreSQL.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ class Store:
 
     def __init__(self) -> None:
         self.batches: list[list[AnyUnit]] = []
+        self.applied: list[list[AnyUnit]] = []
         self.settled: list[list[AnyUnit]] = []
         self.loads: list[list[str]] = []
         self.script: list[Callable[[Sequence[AnyUnit]], list[Outcome]]] = []
@@ -40,6 +41,8 @@ class Store:
         self.locked: set[str] = set()
         """Users of whom somebody has locked a row."""
         self.probes: list[list[str]] = []
+        self.owners: dict[str, str] = {}
+        """Users by Clerk ref; where none is named, a user's Clerk id is its own id."""
         self.nobodies: set[str] = set()
         self.unadopted: set[str] = set()
         """Users without an account, until they are adopted."""
@@ -58,18 +61,19 @@ class Store:
             raise Unavailable("away")
         return {
             want.ref: Unadopted(user)
-            if (user := want.ref.removeprefix("clerk:")) in self.unadopted
+            if (user := self._owner(want.ref)) in self.unadopted
             else Loaded(self._account(user), dict.fromkeys(want.original_seqs))
             for want in wanted
             if want.ref not in self.nobodies
         }
 
-    async def adopt(self, user_ids: Sequence[str]) -> dict[str, Loaded | LedgerError]:
-        self.adoptions.append(list(user_ids))
+    async def adopt(self, users: Mapping[str, str]) -> dict[str, Loaded | Unadopted | LedgerError]:
+        user_ids = list(dict.fromkeys(users.values()))
+        self.adoptions.append(user_ids)
         await asyncio.sleep(0)
         left_out = self.adopt_script.pop(0)(user_ids) if self.adopt_script else {}
         self.unadopted -= set(user_ids) - set(left_out)
-        return {user: left_out.get(user) or Loaded(self._account(user), {}) for user in user_ids}
+        return {ref: left_out.get(user) or Loaded(self._account(user), {}) for ref, user in users.items()}
 
     async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:
         self.batches.append(list(units))
@@ -78,6 +82,7 @@ class Store:
             await asyncio.sleep(0)
         await self.gate.wait()
         outcomes = self.script.pop(0)(units) if self.script else [APPLIED] * len(units)
+        self.applied.append([unit for unit, each in zip(units, outcomes, strict=True) if each is APPLIED])
         self.accounts |= {
             unit.user_id: unit.after for unit, each in zip(units, outcomes, strict=True) if each is APPLIED
         }
@@ -92,6 +97,9 @@ class Store:
         self.settled.append(list(units))
         await asyncio.sleep(0)
         return self.settle_script.pop(0)(units)
+
+    def _owner(self, ref: str) -> str:
+        return self.owners.get(ref) or ref.removeprefix("clerk:")
 
     def _account(self, user_id: str) -> Account:
         return self.accounts.get(user_id) or account(user_id)

@@ -1,6 +1,6 @@
 """Reading accounts for the actors, and having users adopted whom the app made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 import orjson
@@ -61,13 +61,20 @@ class AccountReader:
                 )
         return {row["ref"]: _found(row) for row in rows}
 
-    async def adopt(self, user_ids: Sequence[str]) -> dict[str, Loaded | LedgerError]:
-        """Open accounts for users who have none; see `Adopter.adopt`. Who is no user is left out,
-        as in `load`.
+    async def adopt(self, users: Mapping[str, str]) -> dict[str, Loaded | Unadopted | LedgerError]:
+        """Open accounts for users who have none, `users` by ref; see `Adopter.adopt`.
+
+        They are found by their refs again afterwards: a Clerk id may have moved to another user.
+        Who is no user is left out, as in `load`.
         """
-        left_out = await self._adopter.adopt(user_ids)
-        found = await self.load([AccountQuery(user_id, ()) for user_id in user_ids])
-        return left_out | {user_id: what for user_id, what in found.items() if isinstance(what, Loaded)}
+        left_out = await self._adopter.adopt(list(dict.fromkeys(users.values())))
+        found: dict[str, Loaded | Unadopted | LedgerError] = {}
+        for ref, what in (await self.load([AccountQuery(ref, ()) for ref in users])).items():
+            if not isinstance(what, Unadopted) or what.user_id != users[ref]:
+                found[ref] = what
+            elif what.user_id in left_out:
+                found[ref] = left_out[what.user_id]
+        return found
 
     def close(self) -> None:
         """End the idle connections."""

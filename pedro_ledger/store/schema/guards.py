@@ -22,6 +22,7 @@ _FOLLOWED = {
     "note_signups": "counted for the reports",
     "follow_plan": "the account follows the plan",
     "follow_clerk_id": "the account follows the plan",
+    "note_clerk_move": "the Clerk id names its new owner from the next charge on",
 }
 """What functions do that refuse nothing."""
 

@@ -136,6 +136,7 @@ async def test_a_replica_of_the_version_before_goes_on_beside(before_url: str, r
 
 
 async def test_the_daemon_settles_them_by_itself(before_url: str, raw: Connection) -> None:
+    await migrate(Database(parse_database_url(before_url)))
     async with Daemon(settings_for(before_url)).started() as running, Api.open(running) as api:
         settled = {"u1": "p1", "u3": "p3", "u4": "p1", "u8": "p2"}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from enum import Enum
 from random import Random
 from typing import Any
@@ -77,7 +77,8 @@ class Link:
         await self._latency()
         return loaded
 
-    async def adopt(self, user_ids: Sequence[str]) -> dict[str, Loaded | LedgerError]:
+    async def adopt(self, users: Mapping[str, str]) -> dict[str, Loaded | Unadopted | LedgerError]:
+        user_ids = list(dict.fromkeys(users.values()))
         await self._latency()
         locked = self._world.locks.balances.intersection(user_ids)
         if self._goes_wrong():
@@ -92,11 +93,11 @@ class Link:
             else:
                 await asyncio.sleep(self._random.uniform(1, 25))
         self._world.unadopted -= set(user_ids) - locked
-        found = self._world.read([AccountQuery(user, ()) for user in user_ids])
+        found = self._world.read([AccountQuery(ref, ()) for ref in users])
         await self._latency()
         return {
-            user: Busy("locked", outcome="not_applied") if isinstance(what, Unadopted) else what
-            for user, what in found.items()
+            ref: Busy("locked", outcome="not_applied") if isinstance(what, Unadopted) else what
+            for ref, what in found.items()
         }
 
     async def commit(self, units: Sequence[AnyUnit]) -> list[Outcome]:
