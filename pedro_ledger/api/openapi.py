@@ -16,6 +16,7 @@ from pedro_ledger.api.schemas.answers import Problem
 from pedro_ledger.api.schemas.queries import Query
 from pedro_ledger.api.schemas.requests import BatchDeduct, BatchGrant, BatchRefund
 from pedro_ledger.reports.catalogue import REPORTS
+from pedro_ledger.reports.exports import EXPORTS
 
 _REF = "#/components/schemas/{model}"
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -31,6 +32,7 @@ _PATH: dict[str, dict[str, Any]] = {
     "feature": {**_TEXT, "description": "`Feature.id`."},
     "object": {**_TEXT, "description": "`StorageObject.id`."},
     "report": {**_TEXT, "enum": [*REPORTS]},
+    "export": {**_TEXT, "enum": [*EXPORTS]},
 }
 _IDEMPOTENCY_KEY = {
     **_TEXT,

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from pedro_ledger.api.endpoints import admin_settings as admin
 from pedro_ledger.api.endpoints import (
     credits,
+    exports,
     features,
     grants,
     holds,
@@ -25,6 +26,7 @@ from pedro_ledger.api.endpoints import (
 from pedro_ledger.api.endpoints import storage_objects as storage
 from pedro_ledger.api.http.responses import JSON_TYPE, Response
 from pedro_ledger.api.http.scopes import PUBLIC, Access, Scope
+from pedro_ledger.api.http.streaming import StreamedResponse
 from pedro_ledger.api.schemas import answers
 from pedro_ledger.api.schemas.answers import Page
 from pedro_ledger.api.schemas.app_requests import (
@@ -39,6 +41,7 @@ from pedro_ledger.api.schemas.app_requests import (
 from pedro_ledger.api.schemas.queries import (
     BalanceQuery,
     DeliveriesQuery,
+    ExportQuery,
     FeaturesQuery,
     FilesQuery,
     HoldsQuery,
@@ -69,6 +72,7 @@ from pedro_ledger.api.schemas.requests import (
     UserChange,
     VoidBody,
 )
+from pedro_ledger.reports.exports import TYPES as EXPORT_TYPES
 from pedro_ledger.reports.formats import TYPES
 
 __all__ = ["PUBLIC", "ROUTES", "Route", "Scope"]
@@ -84,7 +88,7 @@ class Route(Generic[A]):
 
     method: str
     path: str
-    handler: Callable[..., Awaitable[Response[A]]]
+    handler: Callable[..., Awaitable[Response[A] | StreamedResponse[A]]]
     """Takes the request and the parts of the daemon that it names as parameters (see `wiring`)."""
     scope: Access
     """What a key must have, or `PUBLIC`."""
@@ -199,6 +203,8 @@ _TABLE = (
           statuses=(201,), refusals=(409,)),
     Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, query=ReportQuery,
           answer=answers.Report, media=tuple(TYPES.values()), refusals=(404, 422)),
+    Route("GET", "/v1/exports/{export}", exports.stream, Scope.REPORTS, query=ExportQuery,
+          answer=str, media=tuple(EXPORT_TYPES.values()), refusals=(404, 422)),
     Route("POST", "/v1/webhooks/clerk", webhooks.clerk, PUBLIC, answer=answers.WebhookTaken, refusals=_HOOK),
     Route("POST", "/v1/webhooks/asaas", webhooks.asaas, PUBLIC, answer=answers.WebhookTaken, refusals=_HOOK),
     Route("GET", "/v1/webhook-deliveries", webhook_deliveries.list_page, Scope.ADMIN, query=DeliveriesQuery,

@@ -1,5 +1,6 @@
 """Gives each endpoint the parts of the daemon that its parameters name, and no others."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 from pedro_ledger.api.gauges import Gauges
 from pedro_ledger.api.http.rate_limits import RateLimits
 from pedro_ledger.api.http.responses import Response
+from pedro_ledger.api.http.streaming import StreamedResponse
 from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.readiness import Readiness
 from pedro_ledger.api.routes import ROUTES, Route
@@ -28,8 +30,11 @@ from pedro_ledger.store.billing.schedules import ScheduleStore
 from pedro_ledger.store.journal.open_items import OpenItemsReader
 from pedro_ledger.store.journal.statements import EntryReader
 from pedro_ledger.store.proofs.proofs import ProofStore
+from pedro_ledger.store.reports.exports import ExportReader
 from pedro_ledger.store.reports.reader import ReportReader
 from pedro_ledger.telemetry.metrics import Metrics
+
+Handler = Callable[..., Awaitable[Response[Any] | StreamedResponse[Any]]]
 
 
 class Parts(NamedTuple):
@@ -51,6 +56,9 @@ class Parts(NamedTuple):
     subscription_events: SubscriptionEventStore
     proofs: ProofStore
     reports: ReportReader
+    exports: ExportReader
+    export_slots: asyncio.Semaphore
+    """One for each export that may be made at a time."""
     webhooks: Webhooks
     schedules: ScheduleStore
     recurring: RecurringGrants
@@ -74,7 +82,7 @@ def bound_routes(parts: Parts) -> tuple[Route[Any], ...]:
     Raises `AttributeError` for a part that does not exist.
     """
 
-    def bound(handler: Callable[..., Awaitable[Response[Any]]]) -> Callable[..., Awaitable[Response[Any]]]:
+    def bound(handler: Handler) -> Handler:
         return partial(handler, **{name: getattr(parts, name) for name in parts_of(handler)})
 
     return tuple(replace(route, handler=bound(route.handler)) for route in ROUTES)

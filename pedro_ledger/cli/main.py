@@ -25,6 +25,7 @@ COMMANDS: dict[str, Entry] = {
     "seed": Entry("pedro_ledger.cli.seed", "Bring plans and feature costs to what a file says; idempotent."),
     "verify": Entry("pedro_ledger.cli.verify", "Check every account against its entries, the hash chain and the app's tables."),
     "report": Entry("pedro_ledger.cli.report", "Print a report on users, usage, or the credits owed."),
+    "export": Entry("pedro_ledger.cli.export", "Write entries, usage, grants or holds to a file: CSV, NDJSON or Parquet."),
     "keys": Entry("pedro_ledger.cli.keys", "Make, list, revoke and rotate API keys."),
     "backup": Entry("pedro_ledger.cli.backup", "Write both schemas to one file, while the daemon serves."),
     "restore": Entry("pedro_ledger.cli.restore", "Restore a backup into an empty database, all or nothing, migrate it and verify it."),

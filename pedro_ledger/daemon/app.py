@@ -61,11 +61,14 @@ from pedro_ledger.store.journal.open_items import OpenItemsReader
 from pedro_ledger.store.journal.statements import EntryReader
 from pedro_ledger.store.keys import KeyStore
 from pedro_ledger.store.proofs.proofs import ProofStore
+from pedro_ledger.store.reports.exports import ExportReader
 from pedro_ledger.store.reports.reader import ReportReader
 from pedro_ledger.store.schema.obstacles import SchemaWatcher
 from pedro_ledger.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+EXPORTS_MAX = 2
+"""At a time: each holds a connection and a snapshot for as long as its caller reads."""
 OTHER_FILES = 256
 """Files that are open beside callers' connections: the database's, the log, the loop's own."""
 
@@ -224,6 +227,8 @@ class Daemon:
             subscription_events=SubscriptionEventStore(databases.primary),
             proofs=ProofStore(databases.primary),
             reports=ReportReader(reader),
+            exports=ExportReader(reader),
+            export_slots=asyncio.Semaphore(EXPORTS_MAX),
             webhooks=webhooks,
             schedules=schedules,
             recurring=recurring,

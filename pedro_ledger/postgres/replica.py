@@ -61,6 +61,14 @@ class Reader:
         async with self._primary.acquire() as connection:
             return await connection.fetch(query, *arguments)
 
+    def source(self) -> Database:
+        """Who is read from now, for what needs a connection of its own."""
+        if self._replica is not None:
+            if self._is_fresh:
+                return self._replica
+            self._on_fallback()
+        return self._primary
+
     async def tick(self) -> None:
         """Check once."""
         await self.check()

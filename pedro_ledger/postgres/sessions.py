@@ -87,7 +87,8 @@ class PooledConnection(Connection):
     with `settings`.
 
     A statement outside a transaction gets one of its own, which costs two round trips. Statements
-    are not kept prepared; `executemany`, `prepare` and `copy_…` are not used through poolers.
+    are not kept prepared; `executemany` and `prepare` are not used through poolers, and `copy_…`
+    only in a transaction.
     """
 
     __slots__ = ("_preamble",)

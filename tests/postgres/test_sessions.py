@@ -19,6 +19,7 @@ from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.units import Unit
 from pedro_ledger.postgres.advisory_locks import Lock, session_lock
 from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.replica import Reader
 from pedro_ledger.postgres.sessions import JOB, SERVING, PoolerError, Timeouts
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.app.seed import seed_lock
@@ -26,6 +27,7 @@ from pedro_ledger.store.journal.adoption import Adopter
 from pedro_ledger.store.journal.commit import BatchWriter
 from pedro_ledger.store.journal.lock_holders import LockHolderLog
 from pedro_ledger.store.proofs.checkpoints import sealing_session
+from pedro_ledger.store.reports.exports import ExportReader
 from pedro_ledger.store.schema import partitions
 from pedro_ledger.store.schema.backups import make_archive, restore_archive
 from pedro_ledger.store.schema.leaving import drop_ledger, leave, plan_leaving
@@ -114,6 +116,8 @@ async def open_each(server: TestServer, url: str, empty_url: str) -> None:
     async with owner_session(database):
         pass
     async with seed_lock(database):
+        pass
+    async with ExportReader(Reader(database)).session():
         pass
     async with sealing_session(database):
         pass

@@ -31,6 +31,8 @@ async def test_the_daemon_serves_through_a_transaction_pooler(server: TestServer
             refunds = sum([each["type"] == "refund" for user in users for each in await api.statement(user)])
             assert spent == len(load.acknowledged) - 2 * refunds
             assert (await api.get("/readyz", auth=None)).status == 200
+            exported = await api.get("/v1/exports/entries?format=ndjson")
+            assert orjson.loads(exported.body.splitlines()[-1])["rows"] == exported.body.count(b"\n") - 1 > 600
             newest = (await api.get(f"/v1/users/{users[0]}/usage?limit=1")).json["items"][0]["timestamp"]
             assert abs((load.acknowledged[-1][0] - load.moment(newest)).total_seconds()) < 600
             assert await daemon.end(signal.SIGTERM) == 0

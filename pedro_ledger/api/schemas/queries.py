@@ -208,3 +208,18 @@ class ReportQuery(Query):
     until: Annotated[Day | None, Field(description="The day after the last one.")] = None
     operation: Annotated[str | None, Field(description="Only operations of this type.")] = None
     limit: Annotated[int, Whole(1, REPORT_ROWS_MAX)] | None = None
+
+
+class ExportQuery(Query):
+    """A table, whole or a span of time of it."""
+
+    format: Literal["csv", "ndjson", "parquet"] = "csv"
+    since: Annotated[Time | None, Field(alias="from", description="Only what happened at this moment or later.")] = None
+    until: Annotated[Time | None, Field(alias="to", description="Only what happened before this moment.")] = None
+    after: Annotated[
+        str | None,
+        Field(
+            max_length=600,
+            description="Only rows after this one: its `userId`, a colon, and its `seq` (of usage: its `id`).",
+        ),
+    ] = None

@@ -143,6 +143,7 @@ CALLS: dict[str, Call] = {
     ),
     "POST /v1/subscription-events": lambda on: on.api.post("/v1/subscription-events", EVENT),
     "GET /v1/reports/{report}": lambda on: on.api.get("/v1/reports/top-users"),
+    "GET /v1/exports/{export}": lambda on: on.api.get("/v1/exports/entries"),
     "POST /v1/webhooks/clerk": lambda on: webhooks.clerk(on.api, webhooks.clerk_user("created", "eve")),
     "POST /v1/webhooks/asaas": lambda on: webhooks.asaas(on.api, webhooks.asaas_payment("RECEIVED")),
 }
