@@ -31,6 +31,7 @@ _PATH: dict[str, dict[str, Any]] = {
     "plan": {**_TEXT, "description": "`Plan.id`."},
     "feature": {**_TEXT, "description": "`Feature.id`."},
     "object": {**_TEXT, "description": "`StorageObject.id`."},
+    "limit": {**_TEXT, "pattern": "^[A-Za-z0-9_.-]{1,64}$", "description": "The id of a limit, of your choosing."},
     "report": {**_TEXT, "enum": [*REPORTS]},
     "export": {**_TEXT, "enum": [*EXPORTS]},
 }

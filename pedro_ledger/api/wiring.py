@@ -22,6 +22,7 @@ from pedro_ledger.store.app.admin_settings import AdminSettingsStore
 from pedro_ledger.store.app.features import FeatureStore
 from pedro_ledger.store.app.plans import PlanStore
 from pedro_ledger.store.app.price_refresher import PriceRefresher
+from pedro_ledger.store.app.spend_limits import SpendLimitStore
 from pedro_ledger.store.app.storage_objects import StorageStore
 from pedro_ledger.store.app.subscription_events import SubscriptionEventStore
 from pedro_ledger.store.app.users import UserStore
@@ -51,6 +52,7 @@ class Parts(NamedTuple):
     """What a new user is granted."""
     plans: PlanStore
     features: FeatureStore
+    spend_limits: SpendLimitStore
     admin_settings: AdminSettingsStore
     storage_objects: StorageStore
     subscription_events: SubscriptionEventStore

@@ -46,6 +46,7 @@ from pedro_ledger.store.app.admin_settings import AdminSettingsStore
 from pedro_ledger.store.app.features import FeatureStore
 from pedro_ledger.store.app.plans import PlanStore
 from pedro_ledger.store.app.price_refresher import PriceRefresher
+from pedro_ledger.store.app.spend_limits import SpendLimitStore
 from pedro_ledger.store.app.storage_objects import StorageStore
 from pedro_ledger.store.app.subscription_events import SubscriptionEventStore
 from pedro_ledger.store.app.users import UserStore
@@ -174,7 +175,7 @@ class Daemon:
             on_fault=schema.suspect,
             refund_grace_ms=settings.refund_grace_s * 1000,
         )
-        prices = PriceRefresher(databases.upkeep, engine.reprice)
+        prices = PriceRefresher(databases.upkeep, engine.reprice, engine.limit)
         await prices.refresh()
         keys = KeyRing.of_one(key, "initial") if key else KeyRing({})
         keys.fresh_for_s = settings.keys_refresh_s + settings.keys_stale_max_s
@@ -222,6 +223,7 @@ class Daemon:
             signup_credits=settings.signup_credits,
             plans=PlanStore(databases.primary),
             features=FeatureStore(databases.primary),
+            spend_limits=SpendLimitStore(databases.primary),
             admin_settings=AdminSettingsStore(databases.primary),
             storage_objects=StorageStore(databases.primary),
             subscription_events=SubscriptionEventStore(databases.primary),

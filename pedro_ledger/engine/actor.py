@@ -5,6 +5,7 @@ finished for it step it.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum, auto
 from itertools import chain, islice
 
@@ -15,7 +16,9 @@ from pedro_ledger.ledger.account import Account, Loaded, Original
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry, Receipt
 from pedro_ledger.ledger.errors import Busy, IdempotencyKeyReused, LedgerError, Unavailable
-from pedro_ledger.ledger.operations import Deduct, Grant, Heartbeat, Touch, fingerprint
+from pedro_ledger.ledger.limits import is_limited, unread
+from pedro_ledger.ledger.meters import Meter, MeterQuery
+from pedro_ledger.ledger.operations import Deduct, Grant, Keyless, OfLimits, fingerprint
 from pedro_ledger.ledger.units import Applied, Moved, Refused, Replayed, Stale, Stored, Unit
 
 PLAIN = frozenset({Deduct, Grant})
@@ -45,6 +48,8 @@ class UserActor:
         "followers",
         "is_outdated",
         "mailbox",
+        "meters",
+        "missing_meters",
         "missing_originals",
         "one_by_one",
         "originals",
@@ -73,6 +78,9 @@ class UserActor:
         """Submissions that repeat a key of the unit under way, by that key."""
         self.originals: dict[int, Original | None] = {}
         self.missing_originals: set[int] | None = None
+        self.meters: Sequence[Meter] = ()
+        """What was read for spend limits that are new to the account, as of its revision."""
+        self.missing_meters: Sequence[MeterQuery] = ()
         self.one_by_one = 0
         """How many of the next operations go into a unit alone, to find the one that the database
         refuses.
@@ -85,10 +93,10 @@ class UserActor:
 
     @property
     def needs_loading(self) -> bool:
-        """Whether the account, or an entry that a refund names, must be read before the next
-        unit.
+        """Whether the account, an entry that a refund names, or what was spent in the window of a
+        new limit must be read before the next unit.
         """
-        return self.account is None or self.is_outdated or bool(self.missing_originals)
+        return self.account is None or self.is_outdated or bool(self.missing_originals or self.missing_meters)
 
     @property
     def waiting(self) -> int:
@@ -112,7 +120,12 @@ class UserActor:
             self.originals = {**self.originals, **loaded.originals}
         else:
             self.originals = loaded.originals
+        if self.meters and before is not None and before.revision == loaded.account.revision:
+            self.meters = (*self.meters, *loaded.meters)
+        else:
+            self.meters = loaded.meters
         self.missing_originals, self.is_outdated = None, False
+        self.missing_meters = ()
         return before is not None and before.clerk_moves != loaded.account.clerk_moves
 
     def take_unit(
@@ -122,10 +135,18 @@ class UserActor:
         `bytes_max` of them; None when nothing could be decided now.
         """
         assert self.account is not None, "an actor decides on a loaded account"
-        if self.originals:
-            facts = facts._replace(originals=self.originals)
-        unit: Unit[Submission] = Unit(self.account, facts, now_ms)
-        operations_max = self._at_most(operations_max)
+        unit = self._begin(self.account, now_ms, facts)
+        if unit is None:
+            return None
+        self.unit_bytes = self._fill(unit, self._at_most(operations_max), bytes_max)
+        if not unit.decided:
+            return None
+        unit.seal()
+        self.unit = unit
+        return unit
+
+    def _fill(self, unit: Unit[Submission], operations_max: int, bytes_max: int | None) -> int:
+        """Decide what waits. Returns the bytes of large details among it."""
         mailbox, put_back, keys, size = self.mailbox, self.put_back, set[str](), 0
         while len(unit.decided) < operations_max:
             if put_back:
@@ -140,9 +161,12 @@ class UserActor:
             if operation.key in keys:
                 self._follow(submission)
                 continue
-            if type(operation) not in PLAIN and unit.missing(operation) is not None:
-                self._wait_for_originals(submission, unit)
-                break
+            if type(operation) not in PLAIN:
+                if unit.missing(operation) is not None:
+                    self._wait_for_originals(submission, unit)
+                    break
+                if isinstance(operation, OfLimits):
+                    operations_max = 0  # what comes after it may need another meter
             if bytes_max is not None and (large := large_bytes(operation)):
                 if size >= bytes_max:
                     self._put_back_first(submission)
@@ -151,18 +175,27 @@ class UserActor:
             if operation.key:  # a heartbeat or a touch has none
                 keys.add(operation.key)
             unit.add(submission, operation)
-        self.unit_bytes = size
-        if not unit.decided:
-            return None
-        unit.seal()
-        self.unit = unit
-        return unit
+        return size
 
-    def _at_most(self, operations: int) -> int:
+    def _at_most(self, operations_max: int) -> int:
         if not self.one_by_one:
-            return operations
+            return operations_max
         self.one_by_one -= 1
         return 1
+
+    def _begin(self, account: Account, now_ms: int, facts: Facts) -> Unit[Submission] | None:
+        """An empty unit; None where what was spent in the window of a new limit must be read
+        first.
+        """
+        if self.originals:
+            facts = facts._replace(originals=self.originals)
+        unit: Unit[Submission] = Unit(account, facts, now_ms)
+        if is_limited(account, facts.limits):
+            self.missing_meters = unread(account, facts.limits, self.meters, now_ms)
+            if self.missing_meters:
+                return None
+            unit.meter(self.meters)
+        return unit
 
     def finish(self, outcome: Applied | Stale | Replayed) -> bool:
         """Take in what became of the unit under way: answer, or put back what was not applied, to
@@ -173,6 +206,7 @@ class UserActor:
         unit, followers = self.unit, self.followers
         assert unit is not None, "an actor finishes the unit that it handed over"
         self.unit = self.followers = None
+        self.meters = ()
         if isinstance(outcome, Applied):
             self.account = unit.after
             self.originals = unit.originals
@@ -227,6 +261,7 @@ class UserActor:
         assert unit is not None, "an actor abandons the unit that it handed over"
         self.unit = self.followers = None
         self.originals = {}
+        self.meters = ()
         self._redo(unit, followers)
 
     def mark_in_doubt(self) -> None:
@@ -246,7 +281,7 @@ class UserActor:
         unit, followers = self.unit, self.followers
         assert unit is not None, "an actor fails the unit that it handed over"
         self.unit = self.followers = None
-        self.originals, self.is_outdated = {}, True
+        self.originals, self.is_outdated, self.meters = {}, True, ()
         for submission, _ in unit.decided:
             for each in self._with_followers(submission, followers):
                 each.answer(Answer(None, _as_told(each, error)))
@@ -365,7 +400,7 @@ def replay(user_id: str, submission: Submission, stored: Stored) -> Answer:
     another request.
     """
     operation = submission.operation
-    assert not isinstance(operation, Heartbeat | Touch), "what has no key repeats none"
+    assert not isinstance(operation, Keyless), "what has no key repeats none"
     if stored.fingerprint != fingerprint(operation):
         return Answer(
             None,

@@ -17,6 +17,7 @@ from pedro_ledger.engine.submission import Answer, BatchFuture, BatchSubmission,
 from pedro_ledger.engine.sweeper import Sweeper
 from pedro_ledger.ledger.decide import REFUND_GRACE_MS
 from pedro_ledger.ledger.errors import LedgerError, Overloaded, Unavailable
+from pedro_ledger.ledger.limits import LimitBook
 from pedro_ledger.ledger.operations import KINDS, SPENDING, Keyless, Operation
 from pedro_ledger.ledger.prices import PriceBook
 
@@ -117,6 +118,10 @@ class Engine:
             task = self.loop.create_task(run(), name=run.__qualname__)
             task.add_done_callback(self._note_crash)
             self._tasks.append(task)
+
+    def limit(self, limits: LimitBook) -> None:
+        """Decide from now on within these spend limits of plans and of all users."""
+        self.committer.facts = self.committer.facts._replace(limits=limits)
 
     def reprice(self, prices: PriceBook) -> None:
         """Decide from now on with these prices."""

@@ -151,4 +151,4 @@ class AccountLoader:
 def _query(actor: UserActor) -> AccountQuery:
     """What the actor needs read."""
     ref = actor.account.user_id if actor.account else actor.refs[0]
-    return AccountQuery(ref, sorted(actor.missing_originals or ()))
+    return AccountQuery(ref, sorted(actor.missing_originals or ()), actor.missing_meters)

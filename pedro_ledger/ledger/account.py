@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pedro_ledger.ledger.chain import GENESIS
 from pedro_ledger.ledger.ids import account_tag
+from pedro_ledger.ledger.meters import Meter, MeterQuery
 from pedro_ledger.ledger.open_items import NEVER, Lot, Open, OpenHold, Shares
 
 CREDITS_MAX = 2**31 - 1
@@ -104,6 +105,7 @@ class Original(NamedTuple):
     """Of a hold: as it was made."""
     closing: Closing | None = None
     """Of a hold: how it ended; None while it is open."""
+    on_behalf_of: str | None = None
 
     @property
     def refundable(self) -> int:
@@ -118,6 +120,8 @@ class AccountQuery(NamedTuple):
 
     ref: str
     original_seqs: Sequence[int]
+    meters: Sequence[MeterQuery] = ()
+    """What was spent in windows of spend limits that are new to the account."""
 
 
 class Loaded(NamedTuple):
@@ -127,6 +131,7 @@ class Loaded(NamedTuple):
 
     account: Account
     originals: dict[int, Original | None]
+    meters: Sequence[Meter] = ()
 
 
 class Unadopted(NamedTuple):

@@ -9,8 +9,12 @@ from pedro_ledger.ledger.chain import entry_hash
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import AccountFull, BalanceLimitExceeded, Refusal
 from pedro_ledger.ledger.ids import SEQ_MAX, entry_id
-from pedro_ledger.ledger.open_items import BASE, Open, Shares
+from pedro_ledger.ledger.meters import Spending, counted
+from pedro_ledger.ledger.open_items import BASE, Open, Shares, with_limits_of
 from pedro_ledger.ledger.operations import AnyOperation, fingerprint
+
+SPENDING_KINDS = frozenset({"deduct", "capture"})
+"""Kinds of entries that count against spend limits."""
 
 
 class Same:
@@ -37,6 +41,10 @@ class Change(NamedTuple):
     effects: Mapping[str, Any] | None = None
     """What the entry does beyond a plain one; None where it does nothing more."""
     open: Open | Same | None = SAME
+    given_back: tuple[int, str | None] | None = None
+    """Of a refund that names an entry: when that was made, in milliseconds since 1970, and for
+    whom.
+    """
 
 
 def append(account: Account, operation: AnyOperation, change: Change, now_ms: int) -> tuple[Account, Entry] | Refusal:
@@ -61,12 +69,29 @@ def append(account: Account, operation: AnyOperation, change: Change, now_ms: in
     )  # fmt: skip
     effects = effects_text(change.effects) if change.effects else None
     head = entry_hash(account.head, account.user_id, fields if effects is None else (*fields, b"", effects))
-    state = change.open
-    after = Account(
-        account.user_id, account.tag, account.plan_id, account.revision, seq, posted, held, head,
-        account.open if state is SAME else state,  # type: ignore[arg-type]
-    )  # fmt: skip
+    state = account.open if isinstance(change.open, Same) else change.open
+    if account.open is not None:
+        state = _with_meters(account.open, state, change, now_ms)
+    after = Account(account.user_id, account.tag, account.plan_id, account.revision, seq, posted, held, head, state)
     return after, Entry._make((*fields, head, effects))
+
+
+def _with_meters(before: Open, after: Open | None, change: Change, now_ms: int) -> Open | None:
+    """The open state with what the change spent counted."""
+    state = after if after is before else with_limits_of(before, after)
+    if state is None or not before.meters or (spending := _spending(change)) is None:
+        return state
+    meters = counted(before.meters, spending, now_ms)
+    return state if meters is before.meters else state._replace(meters=meters)
+
+
+def _spending(change: Change) -> Spending | None:
+    if change.kind in SPENDING_KINDS:
+        return Spending(-change.credits, change.operation_type, (change.effects or {}).get("onBehalfOf"))
+    if change.given_back is not None:
+        at_ms, on_behalf_of = change.given_back
+        return Spending(-change.credits, change.operation_type, on_behalf_of, at_ms)
+    return None
 
 
 def effects_text(effects: Mapping[str, Any]) -> str:

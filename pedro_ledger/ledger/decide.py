@@ -3,11 +3,12 @@
 Pure; time, prices and earlier entries are handed in.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pedro_ledger.ledger.account import Account, Original
-from pedro_ledger.ledger.change import SAME, Change, append, shares_effect
+from pedro_ledger.ledger.change import SAME, SPENDING_KINDS, Change, append, shares_effect
 from pedro_ledger.ledger.due import rule_effect
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import (
@@ -20,8 +21,11 @@ from pedro_ledger.ledger.errors import (
     Refusal,
     TooManyOpenGrants,
 )
-from pedro_ledger.ledger.holds import capture, extend, insufficient, make_hold, void
+from pedro_ledger.ledger.holds import capture, extend, find, insufficient, make_hold, void
+from pedro_ledger.ledger.ids import entry_time_ms
+from pedro_ledger.ledger.limits import LimitBook, Room, in_force, room
 from pedro_ledger.ledger.lots import draw, renewed, return_credits
+from pedro_ledger.ledger.meters import Limit
 from pedro_ledger.ledger.open_items import BASE_PRIORITY, LOTS_MAX, NOTHING, Lot, Open, opened
 from pedro_ledger.ledger.operations import (
     DEFAULT_PRIORITIES,
@@ -42,7 +46,7 @@ from pedro_ledger.ledger.times import moment_text
 
 REFUND_GRACE_MS = 3 * 86_400_000
 GRANT_LENGTH_MAX_MS = 10 * 366 * 86_400_000
-REFUNDABLE_KINDS = frozenset({"deduct", "capture"})
+REFUNDABLE_KINDS = SPENDING_KINDS
 
 
 class Facts(NamedTuple):
@@ -54,6 +58,10 @@ class Facts(NamedTuple):
     originals: Mapping[int, Original | None] = {}
     refund_grace_ms: int = REFUND_GRACE_MS
     """How long refunded credits of a lot that has ended can be used."""
+    limits: LimitBook = MappingProxyType({})
+    """Spend limits of plans and of all users; a user's own are on the account."""
+    over_max: int | None = None
+    """What spend limits leave for overage that is capped."""
 
 
 Decision = tuple[Account, Entry] | Refusal
@@ -65,10 +73,45 @@ def decide(account: Account, operation: Operation, now_ms: int, facts: Facts) ->
 
     Nothing on the account may be due at that moment (see `due`): `Unit.add` books that first.
     """
-    change = _RULES[type(operation)](account, operation, facts, now_ms)
+    if account.open is not None and (limits := in_force(account, facts.limits)):
+        change = _within_limits(account, operation, facts, now_ms, limits)
+    else:
+        change = _RULES[type(operation)](account, operation, facts, now_ms)
     if isinstance(change, Refusal):
         return change
     return append(account, operation, change, now_ms)
+
+
+def _within_limits(
+    account: Account, operation: Operation, facts: Facts, now_ms: int, limits: Sequence[Limit]
+) -> Change | Refusal:
+    """What an operation does, as far as spend limits let it.
+
+    What is asked for from a least amount on, or capped, becomes less; all else is refused.
+    """
+    left = _room(account, operation, facts, limits)
+    asked = operation
+    if left is not None and isinstance(operation, Hold) and operation.credits_min is not None:
+        asked = operation._replace(credits=max(operation.credits_min, min(operation.credits, left.left)))
+    elif left is not None and isinstance(operation, Capture) and operation.overage == "cap":
+        facts = facts._replace(over_max=left.left)
+    change = _RULES[type(asked)](account, asked, facts, now_ms)
+    if isinstance(change, Refusal) or left is None:
+        return change
+    over = (change.effects or {}).get("over", 0)
+    spends = {"deduct": -change.credits, "hold": change.held, "extend": change.held}.get(change.kind, over)
+    return left.refuse(spends) or change
+
+
+def _room(account: Account, operation: Operation, facts: Facts, limits: Sequence[Limit]) -> Room | None:
+    if isinstance(operation, Deduct | Hold):
+        return room(account, limits, operation.operation_type, operation.on_behalf_of)
+    if not isinstance(operation, Capture | Extend):
+        return None
+    hold = find(account, operation)
+    if hold is None and (original := facts.originals.get(operation.hold_seq)) is not None:
+        hold = original.hold
+    return None if hold is None else room(account, limits, hold.operation_type, hold.on_behalf_of)
 
 
 def _deduct(account: Account, operation: Deduct, facts: Facts, now_ms: int) -> Change | Refusal:
@@ -123,6 +166,8 @@ def _refund(account: Account, operation: Refund, facts: Facts, now_ms: int) -> C
             creditsRefundable=left,
         )
     change = Change("refund", credits, original.operation_type, related_seq=original.seq)
+    if account.open is not None and account.open.meters:
+        change = change._replace(given_back=(entry_time_ms(original.entry_id), original.on_behalf_of))
     return change if original.spent is None else _returned(account, original, change, facts.refund_grace_ms, now_ms)
 
 
@@ -242,7 +287,7 @@ def _hold(account: Account, operation: Hold, facts: Facts, now_ms: int) -> Chang
 
 
 def _capture(account: Account, operation: Capture, facts: Facts, now_ms: int) -> Change | Refusal:
-    return capture(account, operation, facts.originals.get(operation.hold_seq), now_ms)
+    return capture(account, operation, facts.originals.get(operation.hold_seq), now_ms, facts.over_max)
 
 
 def _extend(account: Account, operation: Extend, facts: Facts, now_ms: int) -> Change | Refusal:

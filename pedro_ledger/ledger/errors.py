@@ -147,6 +147,25 @@ class CaptureExceedsHold(Refusal):
     code = "capture_exceeds_hold"
 
 
+class SpendLimitExceeded(Refusal):
+    """A spend limit is reached"""
+
+    code = "spend_limit_exceeded"
+    remembered = True
+
+
+class LimitNotFound(Refusal):
+    """No such limit"""
+
+    code = "limit_not_found"
+
+
+class TooManyLimits(Refusal):
+    """There are as many limits as there can be"""
+
+    code = "too_many_limits"
+
+
 class UserNotFound(LedgerError):
     """No such user"""
 
@@ -240,4 +259,6 @@ class OutcomeUnknown(Exception):
     """A batch that may or may not have taken effect."""
 
 
-REMEMBERED: dict[str, type[Refusal]] = {kind.code: kind for kind in (InsufficientCredits, RefundExceedsEntry)}
+REMEMBERED: dict[str, type[Refusal]] = {
+    kind.code: kind for kind in (InsufficientCredits, RefundExceedsEntry, SpendLimitExceeded)
+}

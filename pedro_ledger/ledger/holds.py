@@ -3,7 +3,7 @@
 Held credits are pinned to the lots that they came from.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pedro_ledger.ledger.account import Account, Original
 from pedro_ledger.ledger.change import Change, said, shares_effect
@@ -19,7 +19,7 @@ from pedro_ledger.ledger.errors import (
 )
 from pedro_ledger.ledger.ids import entry_id
 from pedro_ledger.ledger.lots import draw, give_back, split
-from pedro_ledger.ledger.open_items import HOLDS_MAX, NOTHING, Open, OpenHold, Shares, opened, total
+from pedro_ledger.ledger.open_items import HOLDS_MAX, NOTHING, Open, OpenHold, Shares, opened, total, with_limits_of
 from pedro_ledger.ledger.operations import (
     HOLD_LENGTH_MAX_S,
     LATE_CAPTURE_MS,
@@ -84,11 +84,16 @@ def make_hold(account: Account, operation: Hold, now_ms: int) -> Change | Refusa
     )
 
 
-def capture(account: Account, operation: Capture, original: Original | None, now_ms: int) -> Change | Refusal:
-    """Charge a hold: what it pins first, then what overage lets through."""
+def capture(
+    account: Account, operation: Capture, original: Original | None, now_ms: int, over_max: int | None = None
+) -> Change | Refusal:
+    """Charge a hold: what it pins first, then what overage lets through.
+
+    `over_max` is what spend limits leave for overage that is capped.
+    """
     hold = find(account, operation)
     if hold is None:
-        return _capture_late(account, operation, original, now_ms)
+        return _capture_late(account, operation, original, now_ms, over_max)
     assert account.open is not None, "an open hold is open state"
     within = min(operation.credits, hold.remaining)
     over = operation.credits - within
@@ -99,25 +104,41 @@ def capture(account: Account, operation: Capture, original: Original | None, now
             creditsHeld=hold.remaining,
             creditsAvailable=account.available,
         )
-    uncollected = 0
-    if over > account.available:
-        if operation.overage == "allow":
-            return insufficient(account, over)
-        uncollected = over - account.available
-        over = account.available
+    paid = _overage(account, operation, over, over_max)
+    if isinstance(paid, Refusal):
+        return paid
     spent, left = split(hold.shares, within)
-    drawn, lots = draw(account.open, account.base, over)
+    drawn, lots = draw(account.open, account.base, paid.over)
     back: Shares = ()
     holds = _without(account.open, hold)
     if operation.final:
         back = left
         lots = give_back(lots, back)
     else:
-        holds = _with(account.open, beaten(hold, now_ms)._replace(shares=left, captured=hold.captured + within + over))
+        holds = _with(
+            account.open, beaten(hold, now_ms)._replace(shares=left, captured=hold.captured + within + paid.over)
+        )
     return _closing(
         account, operation, hold, (*spent, *drawn), back, opened(lots, holds),
-        final=operation.final, over=over, uncollected=uncollected, left=0 if operation.final else total(left),
+        final=operation.final, paid=paid, left=0 if operation.final else total(left),
     )  # fmt: skip
+
+
+class Overage(NamedTuple):
+    """What of the excess of a capture is taken, and what cannot be."""
+
+    over: int
+    uncollected: int = 0
+    limited: bool = False
+    """Whether a spend limit, and not want of credits, is why."""
+
+
+def _overage(account: Account, operation: Capture, wanted: int, over_max: int | None) -> Overage | Refusal:
+    if operation.overage == "allow" and wanted > account.available:
+        return insufficient(account, wanted)
+    most = account.available if over_max is None else min(account.available, over_max)
+    over = min(wanted, most)
+    return Overage(over, wanted - over, over < wanted and most < account.available)
 
 
 def _closing(
@@ -129,22 +150,23 @@ def _closing(
     state: Open | None,
     *,
     final: bool,
-    over: int,
-    uncollected: int,
+    paid: Overage,
     left: int,
 ) -> Change:
     """The entry of a capture; a final one that charges nothing is a void."""
     charged = total(spent)
-    held = -(charged - over + total(back))
+    held = -(charged - paid.over + total(back))
     effects = said(
         hold=hold_id(account, hold), lots=shares_effect(spent, -1), back=shares_effect(back), held=held, final=final,
-        over=over, uncollected=uncollected, left=left, onBehalfOf=hold.on_behalf_of,
+        over=paid.over, uncollected=paid.uncollected, limited=paid.limited, left=left, onBehalfOf=hold.on_behalf_of,
     )  # fmt: skip
     kind = "void" if final and not charged else "capture"
     return Change(kind, -charged, hold.operation_type, hold.seq, held=held, effects=effects, open=state)
 
 
-def _capture_late(account: Account, operation: Capture, original: Original | None, now_ms: int) -> Change | Refusal:
+def _capture_late(
+    account: Account, operation: Capture, original: Original | None, now_ms: int, over_max: int | None
+) -> Change | Refusal:
     """Work that outlived its lease is still billed, once, out of what is available."""
     closed = _closed(operation, original, now_ms)
     if isinstance(closed, Refusal):
@@ -155,18 +177,14 @@ def _capture_late(account: Account, operation: Capture, original: Original | Non
     is_in_time = now_ms - closing.at_ms < LATE_CAPTURE_MS
     if not closing.has_lapsed or operation.overage == "refuse" or not is_in_time or closing.is_captured_late:
         return _refused(closed, closing)
-    wanted = max(0, operation.credits - closing.lapse_captured)
-    uncollected = 0
-    if wanted > account.available:
-        if operation.overage == "allow":
-            return insufficient(account, wanted)
-        uncollected = wanted - account.available
-        wanted = account.available
+    paid = _overage(account, operation, max(0, operation.credits - closing.lapse_captured), over_max)
+    if isinstance(paid, Refusal):
+        return paid
     state = account.open or NOTHING
-    drawn, lots = draw(state, account.base, wanted)
+    drawn, lots = draw(state, account.base, paid.over)
     return _closing(
         account, operation, made, drawn, (), opened(lots, state.holds),
-        final=True, over=wanted, uncollected=uncollected, left=0,
+        final=True, paid=paid, left=0,
     )  # fmt: skip
 
 
@@ -213,7 +231,8 @@ def heartbeat(account: Account, operation: Heartbeat, original: Original | None,
         return _not_open(operation, original, now_ms)
     assert account.open is not None, "an open hold is open state"
     alive = beaten(hold, now_ms)._replace(used=max(hold.used, operation.used or 0))
-    return account._replace(open=opened(account.open.lots, _with(account.open, alive)))
+    state = opened(account.open.lots, _with(account.open, alive))
+    return account._replace(open=with_limits_of(account.open, state))
 
 
 def beaten(hold: OpenHold, now_ms: int) -> OpenHold:

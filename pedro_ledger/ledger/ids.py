@@ -44,6 +44,14 @@ def entry_id(at_ms: int, tag: str, seq: int) -> str:
     return _time_digits(at_ms) + tag + _PAIRS[seq >> 20] + _PAIRS[(seq >> 10) & 1023] + _PAIRS[seq & 1023]
 
 
+def entry_time_ms(text: str) -> int:
+    """When the entry with this id was made, in milliseconds since 1970."""
+    at_ms = 0
+    for digit in text[:10]:
+        at_ms = at_ms * 32 + _VALUES[digit]
+    return at_ms
+
+
 def parse_entry_id(text: str) -> tuple[str, int] | None:
     """The account's tag and the seq that an entry id names; None where `text` is no entry id."""
     if len(text) != ID_LENGTH or any(digit not in _VALUES for digit in text):

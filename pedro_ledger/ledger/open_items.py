@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from pedro_ledger.ledger.meters import Limit, Meter
+
 BASE = 0
 """The number of the base in shares: credits that never expire and have the default priority."""
 BASE_PRIORITY = 50
@@ -125,6 +127,10 @@ class Open(NamedTuple):
     holds: tuple[OpenHold, ...]
     due_ms: int
     """The first moment at which something is due; `NEVER` where nothing will be."""
+    limits: tuple[Limit, ...] = ()
+    """The user's own spend limits, by id."""
+    meters: tuple[Meter, ...] = ()
+    """What was spent in the windows of the limits that are in force."""
 
     @property
     def free(self) -> int:
@@ -160,6 +166,20 @@ def opened(lots: Iterable[Lot], holds: Iterable[OpenHold]) -> Open | None:
     return Open(lots, holds, due_ms)
 
 
+def or_none(state: Open) -> Open | None:
+    """None in place of an open state in which nothing is open."""
+    return state if state.lots or state.holds or state.limits or state.meters else None
+
+
+def with_limits_of(before: Open | None, after: Open | None) -> Open | None:
+    """An open state with the limits and meters of the one before it: lots and holds know nothing of
+    them.
+    """
+    if before is None or not (before.limits or before.meters):
+        return after
+    return (after or NOTHING)._replace(limits=before.limits, meters=before.meters)
+
+
 def _burn_order(lot: Lot) -> tuple[int, int, bool, int]:
     return lot.burn_order
 
@@ -180,6 +200,10 @@ def render(state: Open | None) -> str:
         value["l"] = [_as_list(lot) for lot in state.lots]
     if state.holds:
         value["h"] = [_as_list(hold) for hold in state.holds]
+    if state.limits:
+        value["m"] = [_as_list(limit) for limit in state.limits]
+    if state.meters:
+        value["s"] = state.meters
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -192,7 +216,10 @@ def parse(value: Mapping[str, Any]) -> Open | None:
         return None
     lots = [Lot(*_rule_in(each)) for each in value.get("l", ())]
     holds = [_hold_of(each) for each in value.get("h", ())]
-    return opened(lots, holds)
+    limits = tuple([Limit(*each) for each in value.get("m", ())])
+    meters = tuple([Meter(*each) for each in value.get("s", ())])
+    state = opened(lots, holds)
+    return (state or NOTHING)._replace(limits=limits, meters=meters) if limits or meters else state
 
 
 def _as_list(item: Sequence[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
+from pedro_ledger.ledger.meters import Limit
 from pedro_ledger.ledger.open_items import OnLapse, Rollover
 
 Overage = Literal["refuse", "allow", "cap"]
@@ -186,6 +187,22 @@ class Touch(NamedTuple):
     key: str = ""
 
 
+class SetLimit(NamedTuple):
+    """Set one of the user's own spend limits; makes no entry, so it has no key."""
+
+    actor: str
+    limit: Limit
+    key: str = ""
+
+
+class DropLimit(NamedTuple):
+    """Delete one of the user's own spend limits; makes no entry, so it has no key."""
+
+    actor: str
+    limit_id: str
+    key: str = ""
+
+
 class Booking(NamedTuple):
     """What the ledger books by itself because its moment has come.
 
@@ -209,14 +226,17 @@ OfHold = Capture | Extend | Void | Heartbeat
 """Operations that name a hold."""
 Operation = Deduct | Refund | Grant | Opening | Adjustment | Recovery | Hold | Capture | Extend | Void
 """Operations that make an entry."""
-Keyless = Heartbeat | Touch
-"""Operations that make none; they are monotone, so repeating them is harmless."""
+OfLimits = SetLimit | DropLimit
+"""Operations on the user's own spend limits."""
+Keyless = Heartbeat | Touch | OfLimits
+"""Operations that make none; repeating them is harmless."""
 AnyOperation = Operation | Booking
 
 KINDS: Mapping[type, str] = {
     kind: kind.__name__.lower()
     for kind in (
         Deduct, Refund, Grant, Opening, Adjustment, Recovery, Hold, Capture, Extend, Void, Heartbeat, Touch,
+        SetLimit, DropLimit,
     )
 }  # fmt: skip
 """What an operation of each type is called."""

@@ -28,7 +28,7 @@ def original_of(entry: Entry, related: Sequence[Entry], grants: Sequence[Entry])
     spent = shares_of(effects_of(entry).get("lots"))
     return Original(
         entry.seq, entry.id, entry.kind, entry.operation_type, -entry.credits, refunded, spent,
-        {each.seq: lot_of(each) for each in grants},
+        {each.seq: lot_of(each) for each in grants}, on_behalf_of=effects_of(entry).get("onBehalfOf"),
     )  # fmt: skip
 
 

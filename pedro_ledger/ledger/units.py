@@ -12,8 +12,21 @@ from pedro_ledger.ledger.due import book_due
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import Refusal
 from pedro_ledger.ledger.holds import heartbeat, hold_id
+from pedro_ledger.ledger.limits import drop_limit, metered, set_limit
+from pedro_ledger.ledger.meters import Meter
 from pedro_ledger.ledger.open_items import Open, OpenHold
-from pedro_ledger.ledger.operations import LAPSE_KEY, Heartbeat, Keyless, OfHold, Operation, Refund, Touch, fingerprint
+from pedro_ledger.ledger.operations import (
+    LAPSE_KEY,
+    DropLimit,
+    Keyless,
+    OfHold,
+    OfLimits,
+    Operation,
+    Refund,
+    SetLimit,
+    Touch,
+    fingerprint,
+)
 
 T = TypeVar("T")
 
@@ -29,7 +42,9 @@ class Refused(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A heartbeat or a touch on its way to the store: it moves the account and makes no entry."""
+    """A heartbeat, a touch or a limit on its way to the store: it moves the account and makes no
+    entry.
+    """
 
     hold: OpenHold | None = None
     """The hold that was heard of, as it is now."""
@@ -82,6 +97,12 @@ class Unit(Generic[T]):
             return None
         return None if seq in self.originals else seq
 
+    def meter(self, read: Sequence[Meter]) -> None:
+        """Bring the meters of spend limits to now, before anything is decided; `read` are those of
+        new limits.
+        """
+        self.after = metered(self.after, self.facts.limits, read, self.at_ms)
+
     @property
     def user_id(self) -> str:
         """Whose operations these are."""
@@ -94,7 +115,7 @@ class Unit(Generic[T]):
         is_open = self.after.open is not None
         if is_open:
             self._book_due()
-        if isinstance(operation, Heartbeat | Touch):
+        if isinstance(operation, Keyless):
             self._move(tied, operation)
             return
         decision = decide(self.after, operation, self.at_ms, self.facts)
@@ -140,22 +161,31 @@ class Unit(Generic[T]):
                 )
 
     def _move(self, tied: T, operation: Keyless) -> None:
-        """A heartbeat or a touch.
+        """What makes no entry.
 
-        Neither has an idempotency key: both are monotone, so repeating them is harmless.
+        It has no idempotency key: repeating it is harmless.
         """
         if isinstance(operation, Touch):
             self.writes = True  # the stored moment may be too early, and is corrected
             self.decided.append((tied, Moved()))
             return
-        after = heartbeat(self.after, operation, self.originals.get(operation.hold_seq), self.at_ms)
+        if isinstance(operation, OfLimits):
+            after = self._limited(operation)
+        else:
+            after = heartbeat(self.after, operation, self.originals.get(operation.hold_seq), self.at_ms)
         if isinstance(after, Refusal):
             self.decided.append((tied, Refused("", b"", after)))
             return
         self.writes = self.writes or after != self.after
         self.after = after
-        hold = None if after.open is None else after.open.hold(operation.hold_seq)
+        seq = None if isinstance(operation, OfLimits) else operation.hold_seq
+        hold = None if after.open is None or seq is None else after.open.hold(seq)
         self.decided.append((tied, Moved(hold, after.available)))
+
+    def _limited(self, operation: SetLimit | DropLimit) -> Account | Refusal:
+        if isinstance(operation, SetLimit):
+            return set_limit(self.after, operation)
+        return drop_limit(self.after, operation)
 
     @property
     def is_due_exact(self) -> bool:
@@ -173,6 +203,8 @@ class Unit(Generic[T]):
         if self.writes:
             user_id, tag, plan_id, revision, seq, posted, held, head, state = self.after
             self.after = Account(user_id, tag, plan_id, revision + 1, seq, posted, held, head, state)
+        else:
+            self.after = self.before
         return self.after
 
     def settled(self, account: Account, answers: dict[str, Stored]) -> "Applied | Stale | Replayed":

@@ -53,6 +53,9 @@ class Problem(Exception):
 
 STATUS_BY_CODE: dict[str, int] = {
     ledger.InsufficientCredits.code: 402,
+    ledger.SpendLimitExceeded.code: 402,
+    ledger.LimitNotFound.code: 404,
+    ledger.TooManyLimits.code: 409,
     ledger.UserNotFound.code: 404,
     ledger.EntryNotFound.code: 404,
     ledger.RecurringGrantNotFound.code: 404,

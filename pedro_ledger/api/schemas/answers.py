@@ -311,6 +311,54 @@ class Proof(TypedDict):
     checkpoint: dict[str, Any]
 
 
+Window = Literal["day", "month"]
+
+
+class Limit(TypedDict):
+    """At most so many credits may be spent and held in a window."""
+
+    limitId: str
+    credits: Credits
+    window: Annotated[Window, Field(description="Of the calendar, in `timeZone`.")]
+    timeZone: Annotated[str, Field(description="IANA.")]
+    operationType: Annotated[str | None, Field(description="Null: operations of any type.")]
+    onBehalfOf: Annotated[str | None, Field(description="Null: for anybody.")]
+
+
+class SharedLimit(Limit):
+    """A limit of each user of a plan, or of every user."""
+
+    plan: Annotated[str | None, Field(description="`Plan.id`; null: of every user.")]
+
+
+class LimitUse(Limit):
+    """How a user stands with a limit."""
+
+    scope: Annotated[Literal["user", "plan", "all"], Field(description="Whose limit it is.")]
+    creditsSpent: Annotated[Credits, Field(description="In the window, less what was refunded of it.")]
+    creditsHeld: Annotated[Credits, Field(description="By open holds that it counts.")]
+    creditsLeft: Credits
+    resetsAt: Time
+
+
+class Limits(TypedDict):
+    """A user's own limits."""
+
+    items: list[Limit]
+
+
+class SharedLimits(TypedDict):
+    """The limits of plans and of all users."""
+
+    items: list[SharedLimit]
+
+
+class LimitUses(TypedDict):
+    """How a user stands with every limit that applies."""
+
+    items: list[LimitUse]
+
+
 class CreditBalance(TypedDict):
     """The app's `CreditBalance`."""
 

@@ -178,6 +178,24 @@ class HeartbeatBody(Body):
     ) = None
 
 
+class LimitBody(Body):
+    """At most so many credits may be spent and held in a window."""
+
+    credits: Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Whole credits; 0 stops all spending.")]
+    window: Annotated[Literal["day", "month"], Field(description="Of the calendar, in `timeZone`.")]
+    timeZone: Annotated[str, Field(min_length=1, max_length=64, description="IANA, such as `America/Sao_Paulo`.")] = (
+        "UTC"
+    )
+    operationType: Annotated[OperationTypeName, Field(description="Only operations of this type.")] | None = None
+    onBehalfOf: Annotated[Label, Field(description="Only what is done for this member.")] | None = None
+
+
+class SharedLimitBody(LimitBody):
+    """A limit of each user of a plan, or of every user."""
+
+    plan: Annotated[Label, Field(description="`Plan.id`; without it the limit is of every user.")] | None = None
+
+
 class BatchBody(Body):
     """Many operations of any users."""
 

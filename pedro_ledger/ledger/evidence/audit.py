@@ -2,13 +2,16 @@
 that they lead to.
 """
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 from pedro_ledger.ledger.chain import GENESIS, VERSION, entry_hash
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.evidence.recompute import Recomputation, without_heartbeats
+from pedro_ledger.ledger.evidence.recount import Recount
 from pedro_ledger.ledger.ids import account_tag, entry_id
+from pedro_ledger.ledger.meters import Meter
 from pedro_ledger.ledger.open_items import Open
 
 
@@ -41,10 +44,12 @@ class UserAudit:
     Only the first problem counts: what follows a break proves nothing.
     """
 
-    __slots__ = ("held", "posted", "previous", "problem", "recomputation", "seq", "tag", "user_id")
+    __slots__ = ("held", "posted", "previous", "problem", "recomputation", "recount", "seq", "tag", "user_id")
 
-    def __init__(self, user_id: str) -> None:
+    def __init__(self, user_id: str, meters: Sequence[Meter] = ()) -> None:
+        """`meters` are those of the account, which are counted again from the entries."""
         self.user_id = user_id
+        self.recount = Recount(meters) if meters else None
         self.tag = account_tag(user_id)
         self.seq = self.posted = self.held = 0
         self.previous = GENESIS
@@ -72,6 +77,8 @@ class UserAudit:
         elif (wrong := self._recompute(entry)) is not None:
             self._found(entry.seq, wrong)
         self.seq, self.posted, self.held, self.previous = entry.seq, entry.balance_after, entry.held_after, entry.hash
+        if self.recount is not None:
+            self.recount.follow(entry)
 
     def _recompute(self, entry: Entry) -> str | None:
         if self.recomputation is None:
@@ -96,6 +103,8 @@ class UserAudit:
                 None if self.recomputation is None else self.recomputation.open
             ):
                 self._found(self.seq, "the account's open lots and holds are not what its entries lead to")
+            elif self.recount is not None and (wrong := self.recount.compare()) is not None:
+                self._found(self.seq, wrong)
             elif snapshot.shown != snapshot.posted:
                 self._found(None, f"the app is shown {snapshot.shown} credits of {snapshot.posted}")
         return self.problem

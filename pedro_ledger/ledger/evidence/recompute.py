@@ -93,7 +93,8 @@ class Recomputation:
                 return f"it was decided while hold {lapsed.seq}, which had lapsed, was not booked"
         operation = self._operation(entry, effects)
         grace_ms = 0 if entry.expires_at_ms is None else entry.expires_at_ms - entry.at_ms
-        facts = Facts(originals=self._originals(entry, operation), refund_grace_ms=grace_ms)
+        over_max = effects.get("over", 0) if "limited" in effects else None  # limits are told by no entry
+        facts = Facts(originals=self._originals(entry, operation), refund_grace_ms=grace_ms, over_max=over_max)
         decision = decide(before, operation, entry.at_ms, facts)
         if isinstance(decision, Refusal):
             return f"the rules refuse it: {decision.detail}"
@@ -261,8 +262,8 @@ class Recomputation:
 
 
 def without_heartbeats(state: Open | None) -> Any:
-    """An open state without what no entry tells."""
-    if state is None:
+    """Open lots and holds without what no entry tells."""
+    if state is None or not (state.lots or state.holds):
         return None
     return state.lots, tuple([hold._replace(lease_until_ms=None, used=0) for hold in state.holds])
 

@@ -1,9 +1,11 @@
-"""What the app's database says that decisions need: operation types, feature costs, plans.
+"""What the app's database says that decisions need: operation types, feature costs, plans; and the
+spend limits of plans and of all users.
 
 Read again every few seconds.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from types import MappingProxyType
 
@@ -11,6 +13,8 @@ import orjson
 import structlog
 
 from pedro_ledger.ledger.errors import Unavailable
+from pedro_ledger.ledger.limits import LimitBook
+from pedro_ledger.ledger.meters import Limit, Scope
 from pedro_ledger.ledger.prices import PriceBook, PriceList, costs
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
@@ -22,13 +26,20 @@ log = structlog.get_logger(__name__)
 class PriceRefresher:
     """The newest of each, as of the last `refresh`."""
 
-    def __init__(self, database: Database, on_prices: Callable[[PriceBook], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        on_prices: Callable[[PriceBook], None],
+        on_limits: Callable[[LimitBook], None] = lambda limits: None,
+    ) -> None:
         self._database = database
         self._on_prices = on_prices
+        self._on_limits = on_limits
         self._raw: tuple[object, ...] = ()
         self._reading = asyncio.Lock()
         self.operation_types: frozenset[str] = frozenset()
         self.prices = PriceBook()
+        self.limits: LimitBook = {}
         self.plans_seen: str | None = None
         """Everything that matters of the plans, as read last: whoever acts on a change of them
         compares.
@@ -54,7 +65,9 @@ class PriceRefresher:
             self.plans_seen = row["plans"]
             self.operation_types = frozenset(row["operation_types"])
             self.prices = price_book(row["settings"], row["plans"])
+            self.limits = limit_book(row["limits"])
             self._on_prices(self.prices)
+            self._on_limits(self.limits)
 
 
 def price_book(settings: str | None, plans: str | None) -> PriceBook:
@@ -72,3 +85,12 @@ def price_book(settings: str | None, plans: str | None) -> PriceBook:
         else PriceBook().settings,
         MappingProxyType(by_other_key | by_id),
     )
+
+
+def limit_book(limits: str | None) -> LimitBook:
+    """Spend limits of plans and of all users, from the JSON of `read_catalog.sql`."""
+    book: defaultdict[str | None, list[Limit]] = defaultdict(list)
+    for limit_id, credits, window, zone, operation_type, on_behalf_of, plan_id in orjson.loads(limits or "[]"):
+        scope: Scope = "all" if plan_id is None else "plan"
+        book[plan_id].append(Limit(limit_id, credits, window, zone, operation_type, on_behalf_of, scope))
+    return {plan_id: tuple(found) for plan_id, found in book.items()}

@@ -8,6 +8,7 @@ import orjson
 from pedro_ledger.ledger.account import AccountQuery, Loaded, Original, Unadopted
 from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.ledger.ids import parse_entry_id
+from pedro_ledger.ledger.meters import Meter, MeterQuery
 from pedro_ledger.ledger.originals import original_of
 from pedro_ledger.postgres.database import Connection, Database
 from pedro_ledger.postgres.failures import serving_users
@@ -59,7 +60,10 @@ class AccountReader:
                     [tag for tag, _ in places],
                     [seq for _, seq in places],
                 )
-        return {row["ref"]: _found(row) for row in rows}
+                # After the accounts: whoever decides on a sum that is newer than its account finds
+                # at the commit that the account has moved on.
+                meters = await read_meters(connection, [(want.ref, each) for want in wanted for each in want.meters])
+        return {row["ref"]: _found(row, meters.get(row["ref"], ())) for row in rows}
 
     async def adopt(self, users: Mapping[str, str]) -> dict[str, Loaded | Unadopted | LedgerError]:
         """Open accounts for users who have none, `users` by ref; see `Adopter.adopt`.
@@ -82,13 +86,33 @@ class AccountReader:
         self._adopter.close()
 
 
-def _found(row: asyncpg.Record) -> Loaded | Unadopted:
+def _found(row: asyncpg.Record, meters: Sequence[Meter]) -> Loaded | Unadopted:
     if row["account"] is None:
         return Unadopted(row["user_id"])
     originals = orjson.loads(row["originals"]) if row["originals"] else ()
     return Loaded(
-        account_of(orjson.loads(row["account"])), {original["seq"]: _original(original) for original in originals}
+        account_of(orjson.loads(row["account"])),
+        {original["seq"]: _original(original) for original in originals},
+        meters,
     )
+
+
+async def read_meters(connection: Connection, asked: Sequence[tuple[str, MeterQuery]]) -> dict[str, list[Meter]]:
+    """What users spent in windows, from their entries, by `User.id`."""
+    if not asked:
+        return {}
+    rows = await connection.fetch(
+        _SQL["count_spent"],
+        [user for user, _ in asked],
+        [query.start_ms for _, query in asked],
+        [query.end_ms for _, query in asked],
+        [query.counts.operation_type for _, query in asked],
+        [query.counts.on_behalf_of for _, query in asked],
+    )
+    found: dict[str, list[Meter]] = {}
+    for (user, query), row in zip(asked, rows, strict=True):
+        found.setdefault(user, []).append(Meter(*query.counts, row["start_ms"], row["spent"]))
+    return found
 
 
 async def try_loading(connection: Connection) -> None:

@@ -133,7 +133,8 @@ async def _glance(
 
 async def _examine(connection: Connection, user_id: str, snapshot: AccountSnapshot | None) -> Finding | None:
     """The first thing that is wrong with a user's ledger, by the rules themselves."""
-    audit = UserAudit(user_id)
+    meters = () if snapshot is None or snapshot.open is None else snapshot.open.meters
+    audit = UserAudit(user_id, meters)
     cursor = await connection.cursor(_SQL["list_entries"], user_id)
     while rows := await cursor.fetch(FETCH_ROWS):
         for row in rows:

@@ -1,16 +1,17 @@
 """Reading what is open on an account: lots and holds, and single holds in any state."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from pedro_ledger.ledger.account import Account, Original
 from pedro_ledger.ledger.ids import parse_entry_id
+from pedro_ledger.ledger.meters import Meter, MeterQuery
 from pedro_ledger.ledger.originals import original_of
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
-from pedro_ledger.store.journal.accounts import CLERK_PREFIX
+from pedro_ledger.store.journal.accounts import CLERK_PREFIX, read_meters
 from pedro_ledger.store.journal.rows import Row, account_of, entry_of
 
 _SQL = SqlFiles("journal")
@@ -52,6 +53,11 @@ class OpenItemsReader:
             return AccountRow(Account.new(row["user_id"])._replace(posted=max(0, row["shown"] or 0)), {})
         made = orjson.loads(row["made"]) if row["made"] else []
         return AccountRow(account_of(orjson.loads(row["account"])), {each["seq"]: each for each in made})
+
+    async def meters(self, user_id: str, asked: Sequence[MeterQuery]) -> list[Meter]:
+        """What a user spent in windows, from the entries."""
+        async with self._database.acquire() as connection:
+            return (await read_meters(connection, [(user_id, each) for each in asked])).get(user_id, [])
 
     async def hold(self, hold_id: str) -> HoldRow | None:
         """A hold by its id; None where there is none."""

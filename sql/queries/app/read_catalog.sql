@@ -1,4 +1,5 @@
--- Operation types, feature costs and the plans' own costs, each with the moment of its last change as its version.
+-- Operation types, feature costs and the plans' own costs, each with the moment of its last change as its version; and the spend
+-- limits of plans and of all users.
 SELECT
     (SELECT array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum
      WHERE enumtypid = 'public."OperationType"'::regtype) AS operation_types,
@@ -6,4 +7,6 @@ SELECT
      FROM public."AdminSettings" WHERE "id" = 'singleton')::text AS settings,
     (SELECT jsonb_agg(jsonb_build_object('id', "id", 'name', "name", 'clerkId', "clerkId", 'asaasId', "asaasId", 'clerkName', "clerkName",
                                          'credits', "credits", 'features', "features", 'version', to_char("updatedAt", 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) ORDER BY "createdAt", "id")
-     FROM public."Plan")::text AS plans
+     FROM public."Plan")::text AS plans,
+    (SELECT jsonb_agg(jsonb_build_array(id, credits, "window", time_zone, operation_type, on_behalf_of, plan_id) ORDER BY id)
+     FROM pedro_ledger.spend_limit)::text AS limits

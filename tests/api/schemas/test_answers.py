@@ -21,6 +21,7 @@ from tests.support.client import Api, Reply
 from tests.support.databases import TestServer
 
 FILE = {"url": "u", "pathname": "p", "name": "n", "size": 1, "contentType": "text/plain"}
+LIMIT = {"credits": 500, "window": "month"}
 EVENT = {"clerkUserId": "ana", "status": "active", "eventType": "created", "metadata": {"a": 1}}
 
 
@@ -62,6 +63,8 @@ async def furnished(api: Api, url: str, folder: Path) -> World:
     feature = (await api.post("/v1/features", {"workspaceId": "w", "name": "f", "tags": ["t"]})).json["id"]
     file, gone = [(await api.post("/v1/storage-objects", FILE | {"user": user})).json["id"] for _ in range(2)]
     assert (await api.call("DELETE", f"/v1/storage-objects/{gone}?user={user}")).status == 200
+    for path in (f"/v1/users/{user}/limits/own", "/v1/limits/all"):
+        assert (await api.call("PUT", path, LIMIT)).status == 200
     assert (await api.post("/v1/subscription-events", EVENT)).status == 201
     assert (await webhooks.clerk(api, webhooks.clerk_item("nobody"))).json["reason"] == "user_not_found"
     database = Database(parse_database_url(url))
@@ -142,6 +145,10 @@ CALLS: dict[str, Call] = {
         "DELETE", f"/v1/storage-objects/{on.file}?user={on.user}"
     ),
     "POST /v1/subscription-events": lambda on: on.api.post("/v1/subscription-events", EVENT),
+    "PUT /v1/users/{user}/limits/{limit}": lambda on: on.api.call("PUT", f"/v1/users/{on.user}/limits/m", LIMIT),
+    "DELETE /v1/users/{user}/limits/{limit}": lambda on: on.api.call("DELETE", f"/v1/users/{on.user}/limits/own"),
+    "PUT /v1/limits/{limit}": lambda on: on.api.call("PUT", "/v1/limits/other", LIMIT),
+    "DELETE /v1/limits/{limit}": lambda on: on.api.call("DELETE", "/v1/limits/all"),
     "GET /v1/reports/{report}": lambda on: on.api.get("/v1/reports/top-users"),
     "GET /v1/exports/{export}": lambda on: on.api.get("/v1/exports/entries"),
     "POST /v1/webhooks/clerk": lambda on: webhooks.clerk(on.api, webhooks.clerk_user("created", "eve")),
