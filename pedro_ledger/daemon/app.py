@@ -241,7 +241,10 @@ class Daemon:
             metrics=metrics,
             description=describe(),
         )
-        return parts, Authenticator(keys, watch.freshen, customers_of(settings), parts.users)
+        customers = customers_of(settings)
+        if customers is not None:
+            stack.push_async_callback(customers.close)
+        return parts, Authenticator(keys, watch.freshen, customers, parts.users)
 
     async def _listen(self, parts: Parts, authenticator: Authenticator, stack: AsyncExitStack) -> str:
         settings = self._settings

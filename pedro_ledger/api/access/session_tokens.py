@@ -29,6 +29,8 @@ KEYS_KEPT_S = 3600.0
 REFETCH_AFTER_S = 10.0
 """A token that names an unknown key makes the keys be read again, but no more often than this."""
 FETCH_TIMEOUT_S = 5.0
+READ_WITHIN_S = 1.0
+"""A request whose token names an unknown key waits this long for keys that are being read."""
 JWKS_BYTES_MAX = 256 * 1024
 TOKEN_LENGTH_MAX = 8 * 1024
 KEYS_MAX = 32
@@ -48,7 +50,7 @@ class CustomerTokens:
         self._authorized_parties = frozenset(authorized_parties)
         self._keys: dict[str, Any] = {}
         self._read_at = self._tried_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     async def authenticate(self, token: str) -> Caller:
         """The customer whose token it is.
@@ -62,7 +64,7 @@ class CustomerTokens:
             key_id = header["kid"]
             if header["alg"] != "RS256" or not isinstance(key_id, str):
                 raise unauthorized()
-        except (jwt.PyJWTError, KeyError):
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise unauthorized() from None
         key = await self._key(key_id)
         try:
@@ -77,37 +79,48 @@ class CustomerTokens:
                     "verify_aud": False,  # Clerk's session tokens have `azp` instead
                 },
             )
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):  # PyJWT lets some types of claims through
             raise unauthorized() from None
-        clerk_id = claims["sub"]
-        if not clerk_id or (self._authorized_parties and claims.get("azp") not in self._authorized_parties):
+        clerk_id, party = claims["sub"], claims.get("azp")
+        if not clerk_id or (self._authorized_parties and party not in list(self._authorized_parties)):
             raise unauthorized()
         return Caller(f"customer:{clerk_id}", frozenset(), customer=clerk_id)
 
+    async def close(self) -> None:
+        """Read no more."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+
     async def _key(self, key_id: str) -> Any:
+        """The key of this id. Who names a known one waits for nothing, also while keys are read."""
         is_old = monotonic() - self._read_at > KEYS_KEPT_S
         if is_old or key_id not in self._keys:
-            async with self._reading:
-                await self._refresh(key_id)
+            reading = self._start_reading()
+            if key_id not in self._keys and reading is not None:
+                await asyncio.wait({reading}, timeout=READ_WITHIN_S)
+        if not self._keys:
+            raise Unavailable("The keys of session tokens cannot be read now. Try again shortly.")
         if key_id not in self._keys:
             raise unauthorized()
         return self._keys[key_id]
 
-    async def _refresh(self, key_id: str) -> None:
-        now = monotonic()
-        is_fresh = now - self._read_at <= KEYS_KEPT_S
-        if (is_fresh and key_id in self._keys) or now - self._tried_at < REFETCH_AFTER_S:
-            if not self._keys:
-                raise Unavailable("The keys of session tokens cannot be read now. Try again shortly.")
-            return
-        self._tried_at = now
+    def _start_reading(self) -> asyncio.Task[None] | None:
+        """The reading that is under way, or a new one; None where the last is too young."""
+        if self._reading is None or self._reading.done():
+            now = monotonic()
+            if now - self._tried_at < REFETCH_AFTER_S:
+                return None
+            self._tried_at = now
+            self._reading = asyncio.create_task(self._read())
+        return self._reading
+
+    async def _read(self) -> None:
         try:
             self._keys = _usable(await self._fetch())
             self._read_at = monotonic()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             log.warning("jwks_not_read", url=self._jwks_url, reason=type(error).__name__)
-            if not self._keys:
-                raise Unavailable("The keys of session tokens cannot be read now. Try again shortly.") from error
 
     async def _fetch(self) -> Any:
         timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
@@ -133,8 +146,8 @@ def _usable(key_set: Any) -> dict[str, Any]:
         if isinstance(each, dict) and each.get("kty") == "RSA" and each.get("use", "sig") == "sig" and each.get("kid"):
             try:
                 found[str(each["kid"])] = RSAAlgorithm.from_jwk(each)
-            except jwt.PyJWTError:
-                continue
+            except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
+                continue  # PyJWT raises what its parts raise: a malformed key is no reason to do without the others
     if not found:
         raise ValueError("no usable key")
     return found

@@ -2,6 +2,7 @@
 theirs, and nothing else.
 """
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from pedro_ledger.api.routes import PUBLIC, ROUTES
 from pedro_ledger.daemon.app import Daemon
 from tests.conftest import settings_for
 from tests.support.client import Api, Reply
+from tests.support.patience import PATIENCE_S
 
 KEY = rsa.generate_private_key(65537, 2048)
 OTHER_KEY = rsa.generate_private_key(65537, 2048)
@@ -41,9 +43,12 @@ class Clerk:
         self.status = 200
         self.asked = 0
         self.url = ""
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def serve(self, _: web.BaseRequest) -> web.Response:
         self.asked += 1
+        await self.answers.wait()
         if isinstance(self.answer, bytes):
             return web.Response(status=self.status, body=self.answer)
         return web.json_response(self.answer, status=self.status)
@@ -203,3 +208,61 @@ async def test_keys_are_rotated_and_outlast_an_outage(
         clerk.status, clerk.answer = 200, {"keys": [published(OTHER_KEY, "k2")]}
         assert (await as_customer(api, balance, token(key=OTHER_KEY, kid="k2"))).status == 200
         assert (await as_customer(api, balance, token())).status == 401, "a key that was withdrawn is not taken"
+
+
+def malformed_keys() -> list[Any]:
+    good = published(KEY, "good")
+    changes: list[dict[str, Any]] = [
+        {"n": 1}, {"n": None}, {"n": ""}, {"n": "!!!"}, {"n": "AQ"}, {"n": "ä"}, {"n": ["AQ"]}, {"e": 65537}, {"e": ""}, {"e": "AA"},
+        {"e": "AQ"}, {"d": 1}, {"d": "AQ"}, {"d": "AQ", "p": "AQ", "q": 1}, {"oth": [{}], "d": "AQ"}, {"kty": ["RSA"]}, {"kid": {"a": 1}},
+    ]  # fmt: skip
+    return [good | {"kid": f"bad{number}"} | change for number, change in enumerate(changes)] + [None, 7, [], "RSA"]
+
+
+async def test_malformed_keys_cost_nobody_anything(database_url: str, clerk: Clerk) -> None:
+    keys = malformed_keys()
+    clerk.answer = {"keys": [*keys, published(KEY, "k1")]}
+    async with daemon(database_url, clerk) as api:
+        await api.post("/v1/users", {"clerkId": "ana"})
+        assert (await as_customer(api, "/v1/users/me/balance", token())).status == 200
+        for number in range(len(keys)):
+            reply = await as_customer(api, "/v1/users/me/balance", token(kid=f"bad{number}", key=OTHER_KEY))
+            assert (reply.status, reply.code) == (401, "unauthorized"), keys[number]
+
+
+async def test_claims_of_other_types_are_no_token(database_url: str, clerk: Clerk) -> None:
+    async with daemon(database_url, clerk) as api:
+        for claims in (
+            {"azp": [ORIGIN]},
+            {"azp": {}},
+            {"exp": "x"},
+            {"nbf": [1]},
+            {"iat": {}},
+        ):
+            assert (await as_customer(api, "/v1/users/me/balance", token(**claims))).status == 401, claims
+
+
+async def test_an_address_that_hangs_keeps_nobody_waiting(
+    database_url: str, clerk: Clerk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_tokens, "FETCH_TIMEOUT_S", 3600.0)
+    monkeypatch.setattr(session_tokens, "REFETCH_AFTER_S", 0.0)
+    balance = "/v1/users/me/balance"
+    async with asyncio.timeout(PATIENCE_S), daemon(database_url, clerk) as api:
+        await api.post("/v1/users", {"clerkId": "ana"})
+        clerk.answers.clear()
+        assert (await as_customer(api, balance, token())).code == "unavailable", "nothing is known yet"
+        clerk.answers.set()
+        while (await as_customer(api, balance, token())).status != 200:
+            pass
+        clerk.answers.clear()
+        monkeypatch.setattr(session_tokens, "KEYS_KEPT_S", 0.0)
+        asked = clerk.asked
+        for _ in range(3):
+            assert (await as_customer(api, balance, token())).status == 200, "the known key holds meanwhile"
+        assert (await as_customer(api, balance, token(kid="k9", key=OTHER_KEY))).status == 401
+        assert clerk.asked == asked + 1, "it is asked once at a time"
+        clerk.answers.set()
+        clerk.answer = {"keys": [published(OTHER_KEY, "k9")]}
+        while (await as_customer(api, balance, token(kid="k9", key=OTHER_KEY))).status != 200:
+            pass
