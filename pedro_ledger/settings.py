@@ -5,11 +5,11 @@ defaults.
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-import structlog
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -25,6 +25,7 @@ warning.
 """
 
 
+OnRenamed = Callable[[str, str], None]
 _OF_A_SERVICE = re.compile(
     rf"{PREFIX}(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
@@ -252,6 +253,10 @@ class Settings(BaseSettings):
         return init_settings, env_settings
 
 
+def _ignore(old: str, new: str) -> None:
+    pass
+
+
 def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
@@ -261,8 +266,8 @@ def environment_name(field: str) -> str:
     return field.upper() if field in UNPREFIXED else PREFIX + field.upper()
 
 
-def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
-    """All settings.
+def load_settings(config: Path | None = None, *, on_renamed: OnRenamed = _ignore, **overrides: Any) -> Settings:
+    """All settings; `on_renamed` is told the old name of each that has another now, and the new.
 
     Raises `SettingsError` for a wrong or unknown one, with one line that names it.
     """
@@ -280,10 +285,10 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
         name = RENAMED.get(variable.removeprefix(PREFIX).lower())
         if name is None:
             raise SettingsError(f"{variable} is not a setting{_did_you_mean(variable, list(known))}.")
-        _warn_renamed(variable, environment_name(name))
+        on_renamed(variable, environment_name(name))
         if environment_name(name) not in os.environ:
             given.setdefault(name, os.environ[variable])
-    for name, value in _from_file(config).items():
+    for name, value in _from_file(config, on_renamed).items():
         if name not in given and (environment_name(name) not in os.environ or environment_name(name) in injected):
             given[name] = value
     if environment_name("port") in injected:
@@ -321,7 +326,7 @@ def settings_table() -> list[tuple[str, str, str]]:
     return rows
 
 
-def _from_file(config: Path | None) -> dict[str, Any]:
+def _from_file(config: Path | None, on_renamed: OnRenamed) -> dict[str, Any]:
     if config is None:
         return {}
     try:
@@ -332,17 +337,13 @@ def _from_file(config: Path | None) -> dict[str, Any]:
         raise SettingsError(f"--config {config} is not TOML: {error}.") from None
     for name in list(values):
         if name in RENAMED:
-            _warn_renamed(f"--config {config}: {name}", RENAMED[name])
+            on_renamed(f"--config {config}: {name}", RENAMED[name])
             values.setdefault(RENAMED[name], values.pop(name))
         elif name not in Settings.model_fields:
             raise SettingsError(
                 f"--config {config}: {name} is not a setting{_did_you_mean(name, list(Settings.model_fields))}."
             )
     return values
-
-
-def _warn_renamed(old: str, new: str) -> None:
-    structlog.get_logger(__name__).warning("setting_renamed", old=old, new=new, advice="the old name goes with 0.3.0")
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

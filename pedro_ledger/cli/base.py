@@ -30,13 +30,17 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 def settings_or_fail(config: Path | None, **overrides: Any) -> Settings:
     """The settings; a wrong one ends the command with the line that names it."""
+    renamed: list[tuple[str, str]] = []
     try:
-        settings = load_settings(config, **overrides)
+        settings = load_settings(config, on_renamed=lambda old, new: renamed.append((old, new)), **overrides)
     except SettingsError as error:
         fail(str(error))
     configure_logs(settings.log_level, settings.log_format)
+    log = structlog.get_logger(__name__)
+    for old, new in renamed:
+        log.warning("setting_renamed", old=old, new=new, advice="the old name goes with 0.3.0")
     if names := service_variables():
-        structlog.get_logger(__name__).info("service_variables_ignored", names=names)
+        log.info("service_variables_ignored", names=names)
     return settings
 
 

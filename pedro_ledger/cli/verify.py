@@ -169,7 +169,9 @@ async def _work(
         BarColumn(),
         TextColumn("{task.completed:.0f} of {task.total:.0f} shares, {task.fields[entries]:,} entries"),
     )
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), disable=quiet) as progress:
+    console = Console(stderr=True)
+    is_hidden = quiet or not console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=is_hidden) as progress:
         task = progress.add_task("verify", total=len(ledger.shares), entries=0)
         entries = 0
 
