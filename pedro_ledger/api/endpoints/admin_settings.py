@@ -4,9 +4,10 @@ from pedro_ledger.api.http.reading import parse, query, read_json, refuse_unstor
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.http.rows import row_response
+from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.schemas.answers import AdminSettings
 from pedro_ledger.api.schemas.app_requests import SettingsChange
-from pedro_ledger.api.schemas.queries import NoQuery
+from pedro_ledger.api.schemas.queries import ForceQuery, NoQuery
 from pedro_ledger.store.app.admin_settings import AdminSettingsStore
 from pedro_ledger.store.app.price_refresher import PriceRefresher
 
@@ -18,14 +19,17 @@ async def read(request: Request, admin_settings: AdminSettingsStore) -> Response
 
 
 async def change(
-    request: Request, admin_settings: AdminSettingsStore, prices: PriceRefresher
+    request: Request, admin_settings: AdminSettingsStore, prices: PriceRefresher, operation_types: OperationTypes
 ) -> Response[AdminSettings]:
     """Merge feature costs: a number sets one, null removes it, the others stay.
 
     They are in force at once on this replica, and within seconds on the others.
     """
+    is_forced = query(request, ForceQuery).force
     body = parse(SettingsChange, await read_json(request))
     refuse_unstorable(body.featureCosts, "featureCosts")
+    if not is_forced:
+        await operation_types.require_priced([name for name, cost in body.featureCosts.items() if cost is not None])
     changed = await admin_settings.merge_costs(body.featureCosts)
     await prices.refresh_soon()
     return row_response(AdminSettings, changed, "setting")

@@ -77,6 +77,8 @@ def _refused(why: str) -> PydanticCustomError:
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 Day = Annotated[date, BeforeValidator(_parse_day)]
 Truth = Annotated[bool, BeforeValidator(_parse_truth)]
+Flag = Annotated[bool, BeforeValidator(lambda text: _parse_truth(text or "true"))]
+"""`?name` alone means true."""
 Owner = Annotated[
     str,
     BeforeValidator(_parse_owner),
@@ -150,6 +152,12 @@ class StatementQuery(SpanQuery):
 
     order: Annotated[Literal["asc", "desc"], Field(description="`desc`: the newest first.")] = "asc"
     cursor: SeqCursor | None = None
+
+
+class ForceQuery(Query):
+    """What is done though it looks like a mistake."""
+
+    force: Annotated[Flag, Field(description="Also set costs of what is no operation type.")] = False
 
 
 class UsersQuery(TimedPageQuery):

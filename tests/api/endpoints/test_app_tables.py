@@ -108,9 +108,33 @@ async def test_costs_are_merged_and_charged_at_once(api: Api) -> None:
     assert (await api.get("/v1/admin/settings")).json == second.json
 
 
+async def test_a_typo_in_a_price_is_told_and_forced_it_is_set(api: Api) -> None:
+    path, typo = "/v1/admin/settings", {"featureCosts": {"AI_TEXT_CHAT": 3, "AI_TEXT_CHATS": 3}}
+    told = await api.call("PATCH", path, typo)
+    assert (told.status, told.code, told.json["field"]) == (422, "unknown_operation_type", "featureCosts.AI_TEXT_CHATS")
+    assert told.json["detail"].startswith("featureCosts.AI_TEXT_CHATS")
+    assert "did you mean AI_TEXT_CHAT?" in told.json["detail"]
+    assert (await api.get(path)).json["featureCosts"] is None, "nothing of it is set"
+    for force in ("?force", "?force=true"):
+        assert (await api.call("PATCH", path + force, typo)).json["featureCosts"] == typo["featureCosts"]
+    assert (await api.call("PATCH", f"{path}?force=false", typo)).status == 422
+    assert (await api.call("PATCH", f"{path}?force=perhaps", typo)).code == "invalid_query"
+    gone = await api.call("PATCH", path, {"featureCosts": {"AI_TEXT_CHATS": None, "NEVER_THERE": None}})
+    assert gone.json["featureCosts"] == {"AI_TEXT_CHAT": 3}, "what is removed may have any name"
+
+
+async def test_an_operation_type_that_the_app_just_made_may_be_priced(api: Api, connection: Connection) -> None:
+    await connection.execute("""ALTER TYPE "OperationType" ADD VALUE 'BRAND_NEW'""")
+    set_ = await api.call("PATCH", "/v1/admin/settings", {"featureCosts": {"BRAND_NEW": 4}})
+    assert (set_.status, set_.json["featureCosts"]) == (200, {"BRAND_NEW": 4})
+
+
 async def test_merges_at_once_do_not_undo_each_other(api: Api) -> None:
     await asyncio.gather(
-        *(api.call("PATCH", "/v1/admin/settings", {"featureCosts": {f"F{number}": number}}) for number in range(20))
+        *(
+            api.call("PATCH", "/v1/admin/settings?force", {"featureCosts": {f"F{number}": number}})
+            for number in range(20)
+        )
     )
     assert (await api.get("/v1/admin/settings")).json["featureCosts"] == {f"F{number}": number for number in range(20)}
 

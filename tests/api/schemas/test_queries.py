@@ -49,6 +49,7 @@ REFUSED: list[tuple[type[Query], str, tuple[str, ...]]] = [
     (queries.SpanQuery, "to", NO_TIMES),
     (queries.ReportQuery, "until", ("", "2026-02-30", "2026-1-1", "20260131", "2026-W05-6", "2026-01-31T00:00:00Z")),
     (queries.UsersQuery, "isActive", ("", "True", "1", "yes")),
+    (queries.ForceQuery, "force", ("1", "yes", "True")),
     (queries.StatementQuery, "order", ("", "ASC", "up")),
     (queries.PlansQuery, "active", ("", "True", "all")),
     (queries.DeliveriesQuery, "state", ("", "pending", "applied")),
