@@ -310,3 +310,25 @@ async def test_two_daemons_and_a_crowd_of_events_agree_in_the_end(
         for number in numbers:
             assert await price((second, first)[number % 2], f"u{number}") == (2, 1)[number % 2], number
     assert await problems(database_url) == []
+
+
+async def test_an_event_of_a_user_with_open_lots_and_holds_is_taken(
+    api: Api, connection: Connection, other: Connection, database_url: str
+) -> None:
+    """The app's transaction is not refused for what the ledger keeps open."""
+    user = await api.user(100)
+    clerk_id = await connection.fetchval('SELECT "clerkId" FROM "User" WHERE "id" = $1', user)
+    await api.grant(user, 50, expiresIn=3600)
+    body = {"operationType": "AI_TEXT_CHAT", "credits": 20, "expiresIn": 3600}
+    assert (await api.post(f"/v1/users/{user}/holds", body, key="hold")).status == 201
+    await add_plan(connection, "pro", "Pro", 7)
+    await event(other, "event", "Pro", clerk_id)
+    assert await price(api, user) == 7
+    await other.execute('UPDATE "User" SET "clerkId" = \'moved\' WHERE "id" = $1', user)
+    assert await price(api, user) == "no_price"
+    assert await problems(database_url) == []
+    with pytest.raises(asyncpg.RestrictViolationError):  # what was lent is given back
+        async with other.transaction():
+            await event(other, "again", "Pro", "moved")
+            await other.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            await other.execute("UPDATE pedro_ledger.account SET posted = posted - 1")

@@ -8,15 +8,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
+import orjson
 import pytest
 
+from pedro_ledger.daemon.app import Daemon
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.embedded import EmbeddedPostgres
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.schema.migrations import migrate
+from tests.conftest import settings_for
 from tests.support.client import API_KEY, Api
 from tests.support.databases import temporary_folder
 from tests.support.places import ROOT
+from tests.support.processes import command
 
 HERE = Path(__file__).parent
 PAGE = ROOT / "docs" / "adopting.md"
@@ -103,6 +107,29 @@ async def test_the_apps_own_calls_and_its_new_deduct_work(app: Path, api: Api, d
     told = await ran(app, "node", "--import", "tsx", "--test", "--test-reporter=tap", "calls.ts", **variables)
     calls = (HERE / "calls.ts").read_text().count('\ntest("')
     assert f"# pass {calls}\n" in told
+
+
+async def test_the_app_writes_as_before_while_the_ledger_is_out_of_use(app: Path, database_url: str) -> None:
+    async with Daemon(settings_for(database_url)).started() as running, Api.open(running) as api:
+        for clerk_id in ("ana", "bea"):
+            user = (await api.post("/v1/users", {"clerkId": clerk_id})).json["id"]
+            assert (await api.deduct(user, 30)).json["creditsRemaining"] == 70
+    assert (await command("leave", DATABASE_URL=database_url))[0] == 0
+    told = await ran(
+        app, "node", "--import", "tsx", "--test", "--test-reporter=tap", "away.ts", DATABASE_URL=database_url
+    )
+    calls = (HERE / "away.ts").read_text().count('\ntest("')
+    assert f"# pass {calls}\n" in told
+    status, out, err = await command("migrate", "--json", DATABASE_URL=database_url)
+    assert status == 0, err
+    returned = orjson.loads(out)["returned"]
+    assert returned | {"guards": 0} == {"guards": 0, "adjusted": 2, "credits": 405, "forgiven": 0, "uses": 2}
+    status, out, err = await command("verify", DATABASE_URL=database_url)
+    assert (status, "the books are in order" in out) == (0, True), out
+    async with Daemon(settings_for(database_url)).started() as running, Api.open(running) as api:
+        left = {name: await api.balance(f"clerk:{name}") for name in ("ana", "bea", "new")}
+        assert left == {"ana": 45, "bea": 500, "new": 99}
+        assert (await api.get("/v1/users/clerk:bea")).json["plan"]["name"] == "Pro"
 
 
 @pytest.fixture
