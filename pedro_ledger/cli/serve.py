@@ -1,5 +1,6 @@
 """`pedro-ledger serve`."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,14 +27,24 @@ def command(
 
 
 def _announce(running: Running) -> None:
-    if running.key_file is not None:
-        shown = running.key
-        typer.echo(f"key          {shown}   (kept in {running.key_file})")
+    """What is to be called, and how.
+
+    The key is shown once, to whoever made it at a terminal: what is printed elsewhere is kept in
+    logs.
+    """
+    key, file, is_new = running.initial_key
+    file = file and file.absolute()
+    if file is None:
+        shown = "$PEDRO_API_KEY" if key else "<your key>"
     else:
-        shown = "$PEDRO_API_KEY" if running.key else "<your key>"
+        shown = f"$(cat {shlex.quote(str(file))})"
+        is_shown = is_new and sys.stdout.isatty()
+        typer.echo(
+            f"key          {key}   (kept in {file}, and not shown again)" if is_shown else f"key          in {file}"
+        )
     typer.echo(f"listening on {running.address}")
     typer.echo(
-        f"try          curl -s {running.address}/v1/users -H 'Authorization: Bearer {shown}' "
+        f'try          curl -s {running.address}/v1/users -H "Authorization: Bearer {shown}" '
         """-H 'Content-Type: application/json' -d '{"clerkId": "user_ana", "email": "ana@example.com"}'"""
     )
     sys.stdout.flush()

@@ -6,7 +6,6 @@ import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from time import time_ns
 from typing import NamedTuple
 
@@ -30,7 +29,7 @@ from pedro_ledger.api.wiring import Parts, bound_routes
 from pedro_ledger.billing.recurring import RecurringGrants
 from pedro_ledger.billing.service import Webhooks
 from pedro_ledger.daemon.databases import Databases, open_databases, open_reader
-from pedro_ledger.daemon.initial_key import api_key_of
+from pedro_ledger.daemon.initial_key import InitialKey, api_key_of
 from pedro_ledger.daemon.lag_probe import LagProbe
 from pedro_ledger.daemon.loops import make_loops
 from pedro_ledger.daemon.preparation import prepare
@@ -110,9 +109,7 @@ class Running(NamedTuple):
     """A daemon that takes requests."""
 
     address: str
-    key: str
-    key_file: Path | None
-    """Where the key is kept, when the daemon made it."""
+    initial_key: InitialKey
     parts: Parts
 
 
@@ -146,13 +143,13 @@ class Daemon:
         async with AsyncExitStack() as stack:
             databases = await stack.enter_async_context(open_databases(self._settings))
             await prepare(databases, self._settings)
-            key, key_file = api_key_of(self._settings, make=databases.is_embedded)
-            parts, authenticator = await self._build(databases, key, stack)
+            initial_key = api_key_of(self._settings, make=databases.is_embedded)
+            parts, authenticator = await self._build(databases, initial_key.key, stack)
             for missing in await parts.readiness.missing():
                 log.error("not_ready", missing=missing)
             address = await self._listen(parts, authenticator, stack)
             log.info("serving", address=address, version=__version__, database=databases.primary.url.label)
-            yield Running(address, key, key_file, parts)
+            yield Running(address, initial_key, parts)
 
     async def _build(self, databases: Databases, key: str, stack: AsyncExitStack) -> tuple[Parts, Authenticator]:
         settings = self._settings

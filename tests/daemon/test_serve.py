@@ -1,6 +1,7 @@
 """The daemon as operators and callers meet it: processes, signals, crashes, several at once."""
 
 import asyncio
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,15 +198,31 @@ async def test_wrong_settings_and_a_server_that_is_away_end_in_one_line(folder: 
 
 
 @pytest.mark.embedded
-async def test_the_first_start_makes_a_key_keeps_it_private_and_prints_it(folder: Path) -> None:
-    async with served(**data_dir_of(folder), PEDRO_API_KEY=None) as daemon:
-        key = (folder / "api-key").read_text().strip()
+@pytest.mark.parametrize("at_terminal", [True, False], ids=["at a terminal", "elsewhere"])
+async def test_the_key_is_shown_once_and_at_a_terminal_only(folder: Path, at_terminal: bool) -> None:
+    """What a service manager starts has its output in logs. The line to try works everywhere."""
+    for is_first in (True, False):
+        async with served(**data_dir_of(folder), PEDRO_API_KEY=None, at_terminal=at_terminal) as daemon:
+            key = (folder / "api-key").read_text().strip()
+            printed = "\n".join(daemon.printed)
+            assert (key in printed) == (is_first and at_terminal), printed
+            assert str(folder / "api-key") in daemon.printed[0]
+            assert await tried(daemon) == b'"creditsRemaining":100', "the printed line works as it is"
+            assert await daemon.end(signal.SIGTERM) == 0
+
+
+async def test_the_first_start_keeps_its_key_private(folder: Path) -> None:
+    async with served(**data_dir_of(folder), PEDRO_API_KEY=None):
         assert (folder / "api-key").stat().st_mode & 0o777 == 0o600
-        assert any(line.startswith("key ") and key in line for line in daemon.printed)
-        shown = daemon.printed[-1].removeprefix("try").strip()
-        curl = await asyncio.create_subprocess_shell(shown, stdout=asyncio.subprocess.PIPE)
-        out, _ = await curl.communicate()
-        assert b'"creditsRemaining":100' in out, "the printed line works as it is"
+
+
+async def tried(daemon: Served) -> bytes:
+    """What the line to try answers."""
+    shown = daemon.printed[-1].removeprefix("try").strip()
+    curl = await asyncio.create_subprocess_shell(shown, stdout=asyncio.subprocess.PIPE)
+    out, _ = await curl.communicate()
+    found = re.search(rb'"creditsRemaining":\d+', out)
+    return out if found is None else found[0]
 
 
 async def test_a_port_that_is_taken_ends_in_one_line(database_url: str) -> None:

@@ -23,7 +23,7 @@ async def test_a_stranger_gets_from_make_run_to_a_deduct(tmp_path: Path) -> None
     assert commands_of(started.text)[0].text == "make run"
     assert "exec $(BIN)/pedro-ledger serve\n" in (ROOT / "Makefile").read_text(), "what is started here"
     with temporary_folder() as folder:
-        async with served(**data_dir_of(folder), PEDRO_API_KEY=None) as daemon:
+        async with served(**data_dir_of(folder), PEDRO_API_KEY=None, at_terminal=True) as daemon:
             printed = "\n".join(daemon.printed).replace(str(folder), "/var/lib/pedro-ledger")
             assert agrees(commands_of(started.text)[0].shown, printed)
             key = (folder / "api-key").read_text().strip()

@@ -59,32 +59,52 @@ async def command(*arguments: str, **variables: str | None) -> tuple[int, str, s
 
 
 async def start(
-    *arguments: str, module: str = "pedro_ledger", log: Path | None = None, **variables: str | None
+    *arguments: str,
+    module: str = "pedro_ledger",
+    log: Path | None = None,
+    at_terminal: bool = False,
+    **variables: str | None,
 ) -> Served:
     """Start `pedro-ledger serve` and wait until it listens. Its log goes to the file `log`."""
     started = perf_counter()
+    ours, theirs = os.openpty() if at_terminal else os.pipe()
     with log.open("ab") if log is not None else nullcontext(asyncio.subprocess.DEVNULL) as err:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, "serve", "--port", "0", *arguments,
-            stdout=asyncio.subprocess.PIPE, stderr=err,
+            stdout=theirs, stderr=err,
             env=environment(**({"PEDRO_API_KEY": API_KEY} | variables)),
         )  # fmt: skip
-    assert process.stdout is not None
-    printed: list[str] = []
-    async with asyncio.timeout(PATIENCE_S):
-        while line := (await process.stdout.readline()).decode().rstrip("\n"):
-            printed.append(line)
-            if line.startswith("try "):
-                break
+    os.close(theirs)
+    printed = await _printed(ours)
     addresses = [line.split()[-1] for line in printed if line.startswith("listening on")]
     assert addresses, f"serve ended with {await process.wait()}: {printed}"
     return Served(process, addresses[0], printed, perf_counter() - started)
 
 
+async def _printed(descriptor: int) -> list[str]:
+    """What a daemon prints until it listens, or ends."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
+    )
+    printed: list[str] = []
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while line := (await reader.readline()).decode().rstrip("\r\n"):
+                printed.append(line)
+                if line.startswith("try "):
+                    break
+    except OSError:
+        pass  # how a terminal says that nobody writes to it any more
+    finally:
+        transport.close()
+    return printed
+
+
 @asynccontextmanager
-async def served(*arguments: str, **variables: str | None) -> AsyncIterator[Served]:
+async def served(*arguments: str, at_terminal: bool = False, **variables: str | None) -> AsyncIterator[Served]:
     """A daemon for the length of a block; killed at its end if it still runs."""
-    daemon = await start(*arguments, **variables)
+    daemon = await start(*arguments, at_terminal=at_terminal, **variables)
     try:
         yield daemon
     finally:

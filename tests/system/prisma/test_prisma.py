@@ -129,7 +129,11 @@ async def test_the_app_writes_as_before_while_the_ledger_is_out_of_use(app: Path
     async with Daemon(settings_for(database_url)).started() as running, Api.open(running) as api:
         left = {name: await api.balance(f"clerk:{name}") for name in ("ana", "bea", "new")}
         assert left == {"ana": 45, "bea": 500, "new": 99}
-        assert (await api.get("/v1/users/clerk:bea")).json["plan"]["name"] == "Pro"
+    connection = await asyncpg.connect(database_url)
+    plan = """SELECT p."name" FROM pedro_ledger.account AS a JOIN "User" AS u ON u."id" = a.user_id JOIN "Plan" AS p ON p."id" = a.plan_id
+        WHERE u."clerkId" = 'bea'"""
+    assert await connection.fetchval(plan) == "Pro"
+    await connection.close()
 
 
 @pytest.fixture
