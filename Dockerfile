@@ -6,6 +6,7 @@ WORKDIR /src
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY pedro_ledger pedro_ledger
 COPY sql sql
+COPY config config
 COPY docs/reference docs/reference
 RUN sed -E '/^ +--hash/d; s/ *\\$//' requirements.lock > constraints.txt \
     && python -m venv /opt/pedro \

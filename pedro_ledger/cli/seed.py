@@ -1,6 +1,7 @@
 """`pedro-ledger seed`."""
 
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -15,6 +16,9 @@ from pedro_ledger.settings import Settings
 from pedro_ledger.store.app.fields import Costs, PlanFields
 from pedro_ledger.store.app.seed import KEYS, Steps, plan_steps, seed_lock, take_steps
 from pedro_ledger.store.schema.standing import require_current
+
+SHOWN_CHARACTERS = 60
+"""Of a value; `--json` has all of it."""
 
 
 class SeedError(Exception):
@@ -36,18 +40,27 @@ class SeedContent(NamedTuple):
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="A TOML file with plans and feature costs.")] = Path("config/plans.toml"),
+    file: Annotated[
+        Path | None, typer.Argument(help="A TOML file with plans and feature costs; config/plans.toml without it.")
+    ] = None,
     config: Config = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; tell what would be done.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring plans and feature costs to what a file says; idempotent."""
     try:
-        wanted = read(file)
+        wanted = read(example_file() if file is None else file)
     except SeedError as error:
         fail(str(error))
     settings = settings_or_fail(config)
     raise typer.Exit(run(main(settings, wanted, dry_run=dry_run, as_json=as_json)))
+
+
+def example_file() -> Path:
+    """The example that there is: in a checkout's folder, else in the package."""
+    here = Path("config/plans.toml")
+    package = Path(str(files("pedro_ledger")))
+    return next((file for file in (here, package / here, package.parent / here) if file.exists()), here)
 
 
 def read(file: Path) -> SeedContent:
@@ -111,11 +124,22 @@ def _lines(steps: Steps, dry_run: bool) -> list[str]:
         if step.plan_id is None:
             lines.append(f"{would}made       plan {step.name}")
         elif step.fields:
-            lines.append(f"{would}changed    plan {step.name}: {', '.join(sorted(step.fields))}")
+            changes = [
+                f"{name} {_shown(step.overwritten[name])} -> {_shown(step.fields[name])}"
+                for name in sorted(step.fields)
+            ]
+            lines.append(f"{would}changed    plan {step.name}: {', '.join(changes)}")
         else:
             lines.append(f"as it is   plan {step.name}")
-    lines += [f"{would}set        {name} = {cost}" for name, cost in steps.costs.items()]
+    for name, cost in steps.costs.items():
+        was = f" (was {steps.costs_overwritten[name]})" if name in steps.costs_overwritten else ""
+        lines.append(f"{would}set        {name} = {cost}{was}")
     return lines or ["the file names nothing"]
+
+
+def _shown(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 def _as_json(steps: Steps, dry_run: bool) -> dict[str, Any]:
@@ -125,4 +149,8 @@ def _as_json(steps: Steps, dry_run: bool) -> dict[str, Any]:
         "changed": {step.name: sorted(step.fields) for step in steps.plans if step.plan_id is not None and step.fields},
         "unchanged": [step.name for step in steps.plans if step.plan_id is not None and not step.fields],
         "featureCosts": steps.costs,
+        "overwritten": {
+            "plans": {step.name: step.overwritten for step in steps.plans if step.overwritten},
+            "featureCosts": steps.costs_overwritten,
+        },
     }

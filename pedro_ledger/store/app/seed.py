@@ -26,6 +26,8 @@ class PlanStep(NamedTuple):
     """None for one that is made."""
     fields: Row
     """Columns that are set; none for one that stays."""
+    overwritten: Row
+    """What these columns held."""
 
 
 class Steps(NamedTuple):
@@ -34,6 +36,8 @@ class Steps(NamedTuple):
     plans: list[PlanStep]
     costs: dict[str, int]
     """Feature costs that are set, in credits."""
+    costs_overwritten: dict[str, int]
+    """What those that there were cost, in credits."""
 
 
 @asynccontextmanager
@@ -61,7 +65,8 @@ async def plan_steps(database: Database, plans: Sequence[Row], costs: Mapping[st
         place = (rows[-1]["sortOrder"], rows[-1]["id"])
     steps = [_step(plan, there) for plan in plans]
     known = await AdminSettingsStore(database).costs()
-    return Steps(steps, {name: cost for name, cost in costs.items() if known.get(name) != cost})
+    changed = {name: cost for name, cost in costs.items() if known.get(name) != cost}
+    return Steps(steps, changed, {name: known[name] for name in changed if name in known})
 
 
 async def take_steps(database: Database, steps: Steps) -> None:
@@ -83,6 +88,6 @@ def _step(plan: Row, there: Sequence[Row]) -> PlanStep:
     key = next(name for name in KEYS if plan.get(name) is not None)
     row = next((row for row in there if row[key] == plan[key]), None)
     if row is None:
-        return PlanStep(plan["name"], None, plan)
+        return PlanStep(plan["name"], None, plan, {})
     changed: dict[str, Any] = {name: value for name, value in plan.items() if row[name] != value}
-    return PlanStep(plan["name"], row["id"], changed)
+    return PlanStep(plan["name"], row["id"], changed, {name: row[name] for name in changed})
