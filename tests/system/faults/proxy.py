@@ -1,13 +1,15 @@
 """Stands between daemons and PostgreSQL, knows where each commit is, and does to it what networks
 do.
 
-cut before        the commit never arrives, both sides see the connection end cut within        half
-of the commit arrives cut after         it arrives and is done; the reply is dropped cut in the
-reply  the reply's rows arrive, the word that the transaction is over does not silent before     the
-commit is swallowed, nothing is ever said silent after      it is done, nothing is ever said late
-it is held until the daemon has given up and asked what became of it, then delivered delay
-it arrives late, and so does the reply, on a connection that works trickle           it arrives a
-few bytes at a time, and so does the reply
+cut before        the commit never arrives, both sides see the connection end
+cut within        half of the commit arrives
+cut after         it arrives and is done; the reply is dropped
+cut in the reply  the reply's rows arrive, the word that the transaction is over does not
+silent before     the commit is swallowed, nothing is ever said
+silent after      it is done, nothing is ever said
+late              it is held until the daemon gave up and asked what became of it, then delivered
+delay             it arrives late, and so does the reply, on a connection that works
+trickle           it arrives a few bytes at a time, and so does the reply
 """
 
 import asyncio
