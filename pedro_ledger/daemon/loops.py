@@ -54,7 +54,7 @@ def make_loops(
     Vital is what answers become wrong or insecure without: the replica is unready while it fails.
     Of the rest it is told.
     """
-    expirer = Expirer(DueReader(databases.primary), engine.submit, metrics.due_lag.set)
+    expirer = Expirer(DueReader(databases.primary), engine.submit, metrics.due_lag.set, metrics.holds)
     purger = RefusalPurger(databases.primary, kept_days=settings.refusals_kept_days)
     rollups = RollupWorker(databases.primary, interval_s=settings.rollup_interval_s, on_step=metrics.rolled_up)
     partitions = PartitionKeeper(databases.direct)

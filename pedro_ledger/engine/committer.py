@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Set
 from time import monotonic, perf_counter
+from typing import Any
 
 from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.busy import BusyActors
@@ -15,7 +16,9 @@ from pedro_ledger.engine.in_doubt import InDoubtUnits
 from pedro_ledger.engine.ports import Meter, OnFault, UnitStore, WallClock
 from pedro_ledger.engine.submission import Submission
 from pedro_ledger.ledger.decide import Facts
+from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import LedgerError, NotCommitted, OutcomeUnknown, Unavailable
+from pedro_ledger.ledger.outcomes import outcomes_of
 from pedro_ledger.ledger.units import Busy, Outcome, Replayed, Stale, Unit
 
 BATCH_SPLIT_MIN = 32
@@ -208,9 +211,17 @@ class GroupCommitter:
             self._meter.stale(1)
         elif isinstance(outcome, Replayed):
             self._meter.replayed(len(outcome.answers))
+        elif (unit := actor.unit) is not None and (unit.booked or unit.before.open):
+            self._meter_outcomes(unit)
         if actor.finish(outcome):
             self._on_clerk_move(actor)
         self._on_idle(actor)
+
+    def _meter_outcomes(self, unit: Unit[Any]) -> None:
+        """What became of credits; a plain account's unit tells of none."""
+        decided = [each for _, each in unit.decided if isinstance(each, Entry)]
+        for kind, credits in outcomes_of([*unit.booked, *decided], unit.originals):
+            self._meter.outcome(kind, credits)
 
     def _without(self, slots: list[BatchSlot], locked_users: Set[str]) -> list[BatchSlot]:
         """Defer those whose rows somebody has locked. Returns the others."""

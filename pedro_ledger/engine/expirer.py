@@ -22,6 +22,8 @@ PASSED_OVER_S = 10.0
 """An account that is locked at the deadline of its touch is left alone for so long, so that others
 have their turn.
 """
+COUNT_HOLDS_EVERY = 15
+"""Ticks: it reads every account that has something open."""
 ACTOR = "sweeper"
 
 
@@ -42,6 +44,10 @@ class Due(Protocol):
 class DueSource(Protocol):
     """Who knows what has fallen due."""
 
+    async def count_holds(self) -> tuple[int, int, float]:
+        """Open holds, credits that they hold, and for how long the oldest is open, in seconds."""
+        ...
+
     def page(self, accounts_max: int) -> AbstractAsyncContextManager[Due | None]:
         """The accounts that are due, for as long as the context lasts; None where another replica
         is at them.
@@ -56,6 +62,7 @@ class Expirer:
         source: DueSource,
         submit: Callable[[str, Touch], asyncio.Future[Answer]],
         on_lag: Callable[[float], None],
+        on_holds: Callable[[int, int, float], None],
     ) -> None:
         self._source = source
         self._submit = submit
@@ -64,12 +71,17 @@ class Expirer:
         """Touches without an answer, by user; some outlast the tick that made them."""
         self._passed_over: dict[str, float] = {}
         """Users who could not be touched, and when that is tried again."""
+        self._on_holds = on_holds
+        self._ticks = 0
 
     async def tick(self) -> float | None:
         """Touch a page of accounts.
 
         Returns 0 where more of them wait, for the next tick to come at once.
         """
+        if self._ticks % COUNT_HOLDS_EVERY == 0:
+            self._on_holds(*await self._source.count_holds())
+        self._ticks += 1
         self._forget_passed_over()
         page_max = PAGE_ACCOUNTS + len(self._under_way) + len(self._passed_over)
         async with self._source.page(page_max) as due:

@@ -89,6 +89,9 @@ class Meter(Protocol):
     def unknown(self, units: int) -> None:
         """A commit ended without an outcome."""
 
+    def outcome(self, kind: str, credits: int) -> None:
+        """Credits expired, rolled over, were set free by a lapse, … (see `ledger.outcomes`)."""
+
     def refused(self, reason: str) -> None:
         """An operation was turned away before it was decided: `mailbox`, `capacity`, `draining` or
         `deadline`.

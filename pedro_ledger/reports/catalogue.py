@@ -5,6 +5,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
+from pedro_ledger.ledger.times import moment_text
 from pedro_ledger.store.reports.reader import ReportReader
 
 ReportRow = dict[str, Any]
@@ -85,9 +86,19 @@ REPORTS: dict[str, Report] = {
         lambda row: {"userId": row["user_id"], "uses": row["uses"], "creditsUsed": row["credits"]},
     ),
     "liability": Report(
-        "Credits owed to users: all, and how many of them are held; and what the app let users overdraw.",
+        "Credits owed to users: all, how many of them are held, and how many end within 7, 30 and 90 days; and what the app "
+        "let users overdraw.",
         frozenset(),
-        ("users", "creditsOwed", "creditsHeld", "creditsAvailable", "creditsOverdrawn"),
+        (
+            "users",
+            "creditsOwed",
+            "creditsHeld",
+            "creditsAvailable",
+            "creditsOverdrawn",
+            "creditsExpiring7Days",
+            "creditsExpiring30Days",
+            "creditsExpiring90Days",
+        ),
         lambda reader, asked: reader.liability(),
         lambda row: {
             "users": row["users"],
@@ -95,6 +106,36 @@ REPORTS: dict[str, Report] = {
             "creditsHeld": row["held"],
             "creditsAvailable": row["owed"] - row["held"],
             "creditsOverdrawn": row["overdrawn"],
+            "creditsExpiring7Days": row["days_7"],
+            "creditsExpiring30Days": row["days_30"],
+            "creditsExpiring90Days": row["days_90"],
+        },
+    ),
+    "breakage": Report(
+        "Credits that expired unused, less what of them rolled over, by month and source of their grant, newest month first.",
+        _DAYS,
+        ("month", "source", "creditsExpired", "creditsRolledOver"),
+        lambda reader, asked: reader.breakage(asked.since, asked.until, asked.limit),
+        lambda row: {
+            "month": row["month"].isoformat()[:7],
+            "source": row["source"],
+            "creditsExpired": row["credits"],
+            "creditsRolledOver": row["rolled_over"],
+        },
+    ),
+    "holds": Report(
+        "Open holds, what they hold and since when the oldest is open; of the days: holds that lapsed, what they still held, and "
+        "credits that captures could not collect.",
+        frozenset({"since", "until"}),
+        ("holdsOpen", "creditsHeld", "oldestAt", "holdsLapsed", "creditsLapsed", "creditsUncollected"),
+        lambda reader, asked: reader.holds(asked.since, asked.until),
+        lambda row: {
+            "holdsOpen": row["open"],
+            "creditsHeld": row["held"],
+            "oldestAt": None if row["oldest_ms"] is None else moment_text(row["oldest_ms"]),
+            "holdsLapsed": row["lapsed"],
+            "creditsLapsed": row["lapsed_credits"],
+            "creditsUncollected": row["uncollected"],
         },
     ),
 }

@@ -20,6 +20,7 @@ PROVIDERS = ("clerk", "asaas")
 WEBHOOK_OUTCOMES = ("applied", "waiting", "stale", "ignored", "rejected", "repeat", "not_genuine")
 ADOPTION_OUTCOMES = ("adopted", "busy", "failed")
 CHECKPOINT_OUTCOMES = ("made", "not_due", "unavailable", "refused")
+CREDIT_OUTCOMES = ("expired", "rolled_over", "lapsed", "captured_late", "uncollected")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -199,6 +200,30 @@ class Metrics:
             "schema_obstacles", "Things of the app's schema that are in the way of the ledger.", ("effect",)
         )
         self.ready = self._gauge("ready", "1 when the daemon takes traffic.")
+        self._add_credits()
+
+    def _add_credits(self) -> None:
+        """What becomes of credits that nobody spends."""
+        self._outcomes = UnlockedCounter(
+            "pedro_ledger_credit_outcomes",
+            "Entries by which credits expired, rolled over, lapsed with a hold, were captured late or not collected.",
+            ("outcome",),
+            product(CREDIT_OUTCOMES),
+        )
+        self._outcome_credits = UnlockedCounter(
+            "pedro_ledger_outcome_credits",
+            "Credits that expired, rolled over, lapsed with a hold, were captured late or not collected.",
+            ("outcome",),
+            product(CREDIT_OUTCOMES),
+        )
+        self.registry.register(self._outcomes)
+        self.registry.register(self._outcome_credits)
+        self._open_holds = self._gauge("open_holds", "Open holds; the same at every replica.")
+        self._credits_held = self._gauge("credits_held", "Credits that open holds hold; the same at every replica.")
+        self._oldest_hold = self._gauge(
+            "oldest_hold_seconds",
+            "For how long the oldest open hold is open; 0 without one. The same at every replica.",
+        )
 
     def _gauge(self, name: str, documentation: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(f"pedro_ledger_{name}", documentation, labels, registry=self.registry)
@@ -297,6 +322,17 @@ class Metrics:
     def unknown(self, units: int) -> None:
         """A commit ended without an outcome."""
         self._unknown.inc(units)
+
+    def outcome(self, kind: str, credits: int) -> None:
+        """Credits had an outcome of this kind."""
+        self._outcomes.counts[kind,] += 1
+        self._outcome_credits.counts[kind,] += credits
+
+    def holds(self, open_holds: int, credits: int, oldest_s: float) -> None:
+        """Open holds were counted."""
+        self._open_holds.set(open_holds)
+        self._credits_held.set(credits)
+        self._oldest_hold.set(oldest_s)
 
     def refused(self, reason: str) -> None:
         """An operation was turned away before it was decided."""

@@ -12,6 +12,8 @@ _USAGE = 'FROM "UsageHistory" WHERE "timestamp" >= $1::date AND "timestamp" < $2
 _NUMBERS = 'count(*) AS uses, sum("creditsUsed")::bigint AS "creditsUsed"'
 _AVERAGE = 'round(avg("creditsUsed"), 4)::float AS "averageCredits"'
 _DAY = "to_char(\"timestamp\", 'YYYY-MM-DD')"
+_LOTS = """SELECT to_timestamp((lot ->> 2)::bigint / 1000.0) AS ends, (lot ->> 4)::bigint AS free
+    FROM pedro_ledger.account, jsonb_array_elements(open_items -> 'l') AS lot"""
 QUERIES = {
     "user-growth": """
         SELECT to_char(date_trunc('day', "createdAt"), 'YYYY-MM-DD') AS day, count(*) AS users FROM "User"
@@ -34,9 +36,36 @@ QUERIES = {
             coalesce(sum(held), 0)::bigint AS "creditsHeld",
             (coalesce(sum("creditsRemaining") FILTER (WHERE "creditsRemaining" > 0), 0) - coalesce(sum(held), 0))::bigint
                 AS "creditsAvailable",
-            coalesce(-sum("creditsRemaining") FILTER (WHERE "creditsRemaining" < 0), 0)::bigint AS "creditsOverdrawn"
+            coalesce(-sum("creditsRemaining") FILTER (WHERE "creditsRemaining" < 0), 0)::bigint AS "creditsOverdrawn",
+            (SELECT coalesce(sum(free), 0)::bigint FROM (LOTS) AS lot WHERE ends < now() + interval '7 days')
+                AS "creditsExpiring7Days",
+            (SELECT coalesce(sum(free), 0)::bigint FROM (LOTS) AS lot WHERE ends < now() + interval '30 days')
+                AS "creditsExpiring30Days",
+            (SELECT coalesce(sum(free), 0)::bigint FROM (LOTS) AS lot WHERE ends < now() + interval '90 days')
+                AS "creditsExpiring90Days"
         FROM "CreditBalance" LEFT JOIN pedro_ledger.account ON user_id = "userId"
-        WHERE $1::date < $2::date AND $3::text IS NULL LIMIT $4""",
+        WHERE $1::date < $2::date AND $3::text IS NULL LIMIT $4""".replace("LOTS", _LOTS),
+    "breakage": """
+        SELECT to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month,
+            CASE made.kind WHEN 'refund' THEN 'refund' ELSE made.source END AS source,
+            -sum(e.credits)::bigint AS "creditsExpired",
+            coalesce(sum(e.credits) FILTER (WHERE e.kind = 'grant'), 0)::bigint AS "creditsRolledOver"
+        FROM pedro_ledger.entry AS e JOIN pedro_ledger.entry AS made ON made.user_id = e.user_id AND made.seq = e.related_seq
+        WHERE ((e.kind = 'expiry' AND e.credits < 0) OR e.source = 'rollover') AND $3::text IS NULL
+            AND (e.created_at AT TIME ZONE 'UTC')::date >= $1 AND (e.created_at AT TIME ZONE 'UTC')::date < $2
+        GROUP BY 1, 2 ORDER BY 1 DESC, 2 LIMIT $4""",
+    "holds": """
+        SELECT (SELECT count(*) FROM pedro_ledger.account, jsonb_array_elements(open_items -> 'h')) AS "holdsOpen",
+            (SELECT coalesce(sum(held), 0)::bigint FROM pedro_ledger.account) AS "creditsHeld",
+            (SELECT to_char(to_timestamp(min((hold ->> 1)::bigint) / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+             FROM pedro_ledger.account, jsonb_array_elements(open_items -> 'h') AS hold) AS "oldestAt",
+            count(*) FILTER (WHERE idempotency_key LIKE '§lapse:%') AS "holdsLapsed",
+            coalesce(-sum((effects::jsonb ->> 'held')::integer) FILTER (WHERE idempotency_key LIKE '§lapse:%'), 0)::bigint
+                AS "creditsLapsed",
+            coalesce(sum((effects::jsonb ->> 'uncollected')::integer), 0)::bigint AS "creditsUncollected"
+        FROM pedro_ledger.entry
+        WHERE (created_at AT TIME ZONE 'UTC')::date >= $1 AND (created_at AT TIME ZONE 'UTC')::date < $2
+            AND $3::text IS NULL AND $4::bigint IS NULL""",
 }  # fmt: skip
 
 

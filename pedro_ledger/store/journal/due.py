@@ -26,6 +26,16 @@ class DueReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def count_holds(self) -> tuple[int, int, float]:
+        """Open holds, credits that they hold, and for how long the oldest is open, in seconds.
+
+        Raises `Unavailable`.
+        """
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(_SQL["count_holds"])
+        assert row is not None, "an aggregate has one row"
+        return row["holds"], row["credits"], row["oldest_s"]
+
     @asynccontextmanager
     async def page(self, accounts_max: int) -> AsyncIterator[DueAccounts | None]:
         """At most so many that are due, while the context lasts; None where another replica is at

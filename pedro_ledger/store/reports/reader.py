@@ -1,6 +1,6 @@
 """Reading the reports: each one query over its rollup and what is not rolled up yet."""
 
-from datetime import date
+from datetime import date, datetime, time
 from typing import Any
 
 from pedro_ledger.postgres.queries import SqlFiles
@@ -58,12 +58,25 @@ class ReportReader:
         """What is owed to users, in one row."""
         return await self._read(_SQL["read_liability"])
 
+    async def breakage(self, since: date | None, until: date | None, limit: int | None) -> list[Row]:
+        """Credits that expired unused, by month and source, newest month first."""
+        return await self._read(_SQL["read_breakage"], *_moments(since, until), limit)
+
+    async def holds(self, since: date | None, until: date | None) -> list[Row]:
+        """Open holds, and how holds of some days ended that nobody captured in full, in one row."""
+        return await self._read(_SQL["read_holds"], *_moments(since, until))
+
     async def operation_types(self) -> list[str]:
         """The app's operation types, by which some reports can be narrowed."""
         return [row["name"] for row in await self._read(_SQL["list_operation_types"])]
 
     async def _read(self, query: str, *arguments: Any) -> list[Row]:
         return [dict(row) for row in await self._reader.fetch(query, *arguments)]
+
+
+def _moments(since: date | None, until: date | None) -> tuple[datetime, datetime]:
+    """Days as times without zone, UTC."""
+    return datetime.combine(since or date.min, time.min), datetime.combine(until or date.max, time.min)
 
 
 def spans(since: date | None, until: date | None) -> list[tuple[int, date, date]]:

@@ -23,7 +23,24 @@ async def spend(api: Api) -> list[str]:
         entry = await api.deduct(users[user], credits, operationType=operation)
         assert entry.status == 201
     await api.refund(users[3], entryId=entry.json["entryId"])
+    await lose(api, await api.user(20))
     return users
+
+
+async def lose(api: Api, user: str) -> None:
+    """Credits that cannot be collected, are held, lapse, expire and roll over; of 20 credits."""
+    captured = (await api.hold(user, 5, operationType="AI_VIDEO_GENERATION")).json["entryId"]
+    assert (await api.capture(captured, 100, overage="cap")).json["creditsUncollected"] == 80
+    for source, days in (("promo", 5), ("bonus", 20), ("topup", 80), ("topup", 100)):
+        await api.grant(user, 7, source=source, expiresIn=days * 86_400)
+    assert (await api.hold(user, 4)).status == 201
+    lapsing = (await api.hold(user, 3, lease=5)).json["entryId"]
+    await api.grant(user, 10, source="promo", expiresIn=1, rollover={"percent": 40, "expiresIn": 50 * 86_400})
+    await api.grant(user, 6, source="plan", expiresIn=1)
+    while (await api.get(f"/v1/holds/{lapsing}")).json["state"] == "open":
+        await asyncio.sleep(0.1)
+    while (await api.get(f"/v1/users/{user}/balance")).json.get("pendingEntries"):
+        await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -130,3 +147,44 @@ async def test_the_command_says_what_is_wrong(database_url: str, prisma_database
     for (_, out, err), told in zip(results, tellings, strict=True):
         assert out == ""
         assert told in err
+
+
+async def test_what_is_lost_is_told_by_month_and_source(api: Api) -> None:
+    await lose(api, await api.user(20))
+    month = (await api.get("/v1/users?limit=1")).json["items"][0]["createdAt"][:7]
+    assert (await api.get("/v1/reports/breakage")).json["items"] == [
+        {"month": month, "source": "plan", "creditsExpired": 6, "creditsRolledOver": 0},
+        {"month": month, "source": "promo", "creditsExpired": 6, "creditsRolledOver": 4},
+    ]
+    (holds,) = (await api.get("/v1/reports/holds")).json["items"]
+    assert holds.pop("oldestAt") is not None
+    assert holds == {"holdsOpen": 1, "creditsHeld": 4, "holdsLapsed": 1, "creditsLapsed": 3, "creditsUncollected": 80}
+    (owed,) = (await api.get("/v1/reports/liability")).json["items"]
+    expiring = [owed[f"creditsExpiring{days}Days"] for days in (7, 30, 90)]
+    assert expiring == [7, 10, 7 + 3 + 7 + 4], "the bonus is held from first"
+    assert (await api.get("/v1/reports/breakage?until=2020-01-01")).json["items"] == []
+    told = (await api.get("/metrics", auth=None)).body.decode()
+    for outcome, count, credits in (
+        ("expired", 2, 16),
+        ("rolled_over", 1, 4),
+        ("lapsed", 1, 3),
+        ("uncollected", 1, 80),
+    ):
+        assert f'pedro_ledger_credit_outcomes_total{{outcome="{outcome}"}} {count}.0' in told
+        assert f'pedro_ledger_outcome_credits_total{{outcome="{outcome}"}} {credits}.0' in told
+    assert 'pedro_ledger_credit_outcomes_total{outcome="captured_late"} 0.0' in told
+    while "pedro_ledger_open_holds 1.0\n" not in (told := (await api.get("/metrics", auth=None)).body.decode()):
+        await asyncio.sleep(0.2)
+    assert "pedro_ledger_credits_held 4.0\n" in told
+
+
+async def test_a_late_capture_is_counted(api: Api) -> None:
+    user = await api.user(50)
+    for lapses in (True, False):
+        hold = (await api.hold(user, 9, expiresIn=5 if lapses else 60)).json["entryId"]
+        while lapses and (await api.get(f"/v1/holds/{hold}")).json["state"] == "open":
+            await asyncio.sleep(0.1)
+        assert (await api.capture(hold, 7, overage="cap")).status == 201
+    told = (await api.get("/metrics", auth=None)).body.decode()
+    assert 'pedro_ledger_credit_outcomes_total{outcome="captured_late"} 1.0' in told
+    assert 'pedro_ledger_outcome_credits_total{outcome="captured_late"} 7.0' in told
