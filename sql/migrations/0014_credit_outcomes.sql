@@ -36,7 +36,7 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER entry_outcome_is_noted AFTER INSERT ON pedro_ledger.entry
+CREATE TRIGGER entry_outcome_is_reported AFTER INSERT ON pedro_ledger.entry
     FOR EACH ROW WHEN (NEW.kind = 'expiry' OR NEW.source = 'rollover'
                        OR (NEW.effects IS NOT NULL AND NEW.kind IN ('capture', 'void')
                            AND (NEW.idempotency_key LIKE '§lapse:%' OR NEW.effects LIKE '%"uncollected"%')))
