@@ -29,6 +29,8 @@ class Ledger:
         self.open: dict[str, asyncio.Future[Answer]] = {}
         self.is_overloaded = False
         self.lag_s = 0.0
+        self.counted = 0
+        self.holds = (0, 0, 0.0)
 
     @asynccontextmanager
     async def page(self, accounts_max: int) -> AsyncIterator[Page | None]:
@@ -49,6 +51,13 @@ class Ledger:
     def note_lag(self, lag_s: float) -> None:
         self.lag_s = lag_s
 
+    async def count_holds(self) -> tuple[int, int, float]:
+        self.counted += 1
+        return 2, 30, 1.5
+
+    def note_holds(self, holds: int, credits: int, oldest_s: float) -> None:
+        self.holds = (holds, credits, oldest_s)
+
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +65,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def expirer_on(ledger: Ledger) -> Expirer:
-    return Expirer(ledger, ledger.submit, ledger.note_lag)
+    return Expirer(ledger, ledger.submit, ledger.note_lag, ledger.note_holds)
 
 
 async def test_a_locked_account_does_not_hold_up_the_tick_and_is_not_touched_twice_at_once() -> None:
@@ -119,3 +128,11 @@ async def test_where_too_much_is_in_flight_the_rest_is_left_for_later() -> None:
     ledger.is_overloaded = False
     assert await expirer.tick() is None
     assert ledger.touched == ["a", "b"]
+
+
+async def test_open_holds_are_counted_now_and_then() -> None:
+    ledger = Ledger([])
+    expirer = expirer_on(ledger)
+    for _ in range(2 * module.COUNT_HOLDS_EVERY):
+        await expirer.tick()
+    assert (ledger.counted, ledger.holds) == (2, (2, 30, 1.5))
