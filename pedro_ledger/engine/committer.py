@@ -211,7 +211,7 @@ class GroupCommitter:
             self._meter.stale(1)
         elif isinstance(outcome, Replayed):
             self._meter.replayed(len(outcome.answers))
-        elif (unit := actor.unit) is not None and (unit.booked or unit.before.open):
+        elif (unit := actor.unit) is not None and (unit.booked or unit.before.open or unit.originals):
             self._meter_outcomes(unit)
         if actor.finish(outcome):
             self._on_clerk_move(actor)
