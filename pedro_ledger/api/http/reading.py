@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pedro_ledger.api.http.problems import Problem, body_too_large
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.schemas.queries import Query
+from pedro_ledger.api.schemas.refs import USER_REF_PATTERN
 from pedro_ledger.api.schemas.requests import Body
 from pedro_ledger.engine.byte_budget import LARGE, PUBLIC
 from pedro_ledger.ledger.errors import UserNotFound
@@ -24,6 +25,7 @@ B = TypeVar("B", bound=Body)
 Q = TypeVar("Q", bound=Query)
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_USER_REF = re.compile(USER_REF_PATTERN)
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 
@@ -173,7 +175,7 @@ def idempotency_key(request: Request) -> str:
 def user_ref(request: Request) -> str:
     """The `{user}` of the path. Raises `UserNotFound` for what can be no user's name."""
     ref = request.path_values["user"]
-    if len(ref) > 255 or not ref.isprintable():
+    if _USER_REF.fullmatch(ref) is None:
         raise UserNotFound("There is no such user.")
     return ref
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 from pydantic_core import PydanticCustomError, core_schema
 
 from pedro_ledger.api.schemas.cursors import NumberedCursor, SeqCursor, TimedCursor
+from pedro_ledger.api.schemas.refs import USER_REF_LENGTH_MAX, USER_REF_PATTERN
 
 PAGE_ITEMS_MAX = 200
 REPORT_ROWS_MAX = 10_000
@@ -65,7 +66,7 @@ def _parse_truth(text: str) -> bool:
 
 
 def _parse_owner(text: str) -> str:
-    if not 1 <= len(text) <= 255:
+    if re.fullmatch(USER_REF_PATTERN, text) is None:
         raise _refused("must be the owner's id, or clerk: and the Clerk id")
     return text
 
@@ -82,7 +83,9 @@ Flag = Annotated[bool, BeforeValidator(lambda text: _parse_truth(text or "true")
 Owner = Annotated[
     str,
     BeforeValidator(_parse_owner),
-    Field(min_length=1, max_length=255, description="The owner: `User.id`, or `clerk:` and the Clerk id."),
+    Field(
+        min_length=1, max_length=USER_REF_LENGTH_MAX, description="The owner: `User.id`, or `clerk:` and the Clerk id."
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pedro_ledger.api.schemas.refs import CLERK_ID_LENGTH_MAX, CLERK_ID_PATTERN, USER_REF_LENGTH_MAX, USER_REF_PATTERN
 from pedro_ledger.ledger.account import CREDITS_MAX
 
 Credits = Annotated[int, Field(ge=1, le=CREDITS_MAX, description="Whole credits.")]
@@ -209,8 +210,8 @@ UserRef = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=255,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
+        max_length=USER_REF_LENGTH_MAX,
+        pattern=USER_REF_PATTERN,
         description="`User.id`, or `clerk:` and the Clerk id.",
     ),
 ]
@@ -275,7 +276,7 @@ class BatchVoid(VoidBody):
 class UserBody(Body):
     """A user as the app's Clerk webhook makes it."""
 
-    clerkId: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    clerkId: Annotated[str, Field(min_length=1, max_length=CLERK_ID_LENGTH_MAX, pattern=CLERK_ID_PATTERN)]
     email: Email | None = None
     name: Name | None = None
 

@@ -1,5 +1,10 @@
 """Users over HTTP, as the app's Clerk webhook makes them."""
 
+from urllib.parse import quote
+
+import pytest
+
+from pedro_ledger.postgres.database import Connection
 from tests.support.client import Api
 
 
@@ -56,3 +61,64 @@ async def test_users_are_listed_newest_first_by_what_is_asked(api: Api) -> None:
     assert [user["id"] for user in (await api.get("/v1/users?isActive=false")).json["items"]] == [users[1]]
     assert [user["id"] for user in (await api.get("/v1/users?email=u3@example.com")).json["items"]] == [users[3]]
     assert (await api.get("/v1/users?isActive=maybe")).code == "invalid_query"
+
+
+@pytest.mark.parametrize(
+    "clerk_id",
+    [
+        "x" * 255,
+        "a b",
+        "a/b",
+        "..",
+        "a%2Fb",
+        "\u00a0",
+        "\u2028line",
+        "\u0085",
+        "\ue000",
+        "\U0001f600",
+        "clerk:x",
+        "hold:x",
+        "me",
+        "?#&+",
+    ],
+)
+async def test_a_clerk_id_that_makes_a_user_is_found_in_every_call(api: Api, clerk_id: str) -> None:
+    made = await api.post("/v1/users", {"clerkId": clerk_id})
+    assert made.status == 201
+    user, ref = made.json["id"], f"clerk:{clerk_id}"
+    in_path = quote(ref, safe="")
+    assert (await api.get(f"/v1/users/{in_path}")).json["id"] == user
+    assert (await api.deduct(in_path, 1)).json["userId"] == user
+    assert (await api.get(f"/v1/users/{in_path}/balance")).json["creditsRemaining"] == 99
+    line = {"type": "deduct", "user": ref, "idempotencyKey": "b", "operationType": "AI_TEXT_CHAT", "credits": 1}
+    assert (await api.post("/v1/operations", {"operations": [line]})).json["results"][0]["receipt"]["userId"] == user
+    file = {"url": "u", "pathname": "p", "name": "n", "size": 1}
+    assert (await api.post("/v1/storage-objects", file | {"user": ref})).json["userId"] == user
+    assert len((await api.get(f"/v1/storage-objects?user={in_path}")).json["items"]) == 1
+
+
+@pytest.mark.parametrize("clerk_id", ["", "x" * 256, "a\0b", "a\nb", "\x7f"])
+async def test_a_clerk_id_that_makes_no_user_names_none(api: Api, clerk_id: str) -> None:
+    assert (await api.post("/v1/users", {"clerkId": clerk_id})).code == "invalid_body"
+    assert (await api.get(f"/v1/users/{quote('clerk:' + clerk_id, safe='')}")).code == "user_not_found"
+    assert (await api.deduct(quote("clerk:" + clerk_id, safe=""), 1)).code == "user_not_found"
+
+
+async def test_a_clerk_id_that_anothers_balance_carries_is_answered_alike_everywhere(
+    api: Api, connection: Connection
+) -> None:
+    """As the app leaves it when it moves a Clerk id without the balance."""
+    await connection.execute("""
+        INSERT INTO "User" (id, "clerkId", "updatedAt")
+        VALUES ('old', 'was', now()), ('older', 'was too', now()), ('bare', 'moved', now());
+        INSERT INTO "CreditBalance" (id, "userId", "clerkUserId", "creditsRemaining", "updatedAt")
+        VALUES ('b', 'old', 'taken', 5, now()), ('c', 'older', 'stray', 5, now());
+        UPDATE "User" SET "clerkId" = 'taken' WHERE id = 'bare'""")
+    answers = [
+        await api.post("/v1/users", {"clerkId": "stray"}),
+        await api.deduct("bare", 1),
+        await api.deduct("clerk:taken", 1),
+        await api.hold("bare", 1),
+        await api.grant("bare", 1),
+    ]
+    assert {(reply.status, reply.code, reply.json["field"]) for reply in answers} == {(409, "clerkid_taken", "clerkId")}
