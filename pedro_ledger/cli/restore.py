@@ -9,7 +9,7 @@ from pedro_ledger.cli import verify
 from pedro_ledger.cli.base import AsJson, Config, run, settings_or_fail
 from pedro_ledger.daemon.databases import open_databases
 from pedro_ledger.settings import Settings
-from pedro_ledger.store.schema.backups import ArchiveError, restore_archive
+from pedro_ledger.store.schema.backups import ArchiveError, restored_archive
 from pedro_ledger.store.schema.migrations import migrate
 
 
@@ -30,11 +30,11 @@ async def restore(settings: Settings, file: Path, *, drop_grants: bool, as_json:
     """Returns the exit status, which is that of `verify`."""
     _check_source(file)
     async with open_databases(settings) as databases:
-        tables = await restore_archive(databases.direct, file, drop_grants=drop_grants)
+        async with restored_archive(databases.direct, file, drop_grants=drop_grants) as tables:
+            steps = await migrate(databases.direct)
         if not as_json:
             typer.echo(f"restored {tables} tables into {databases.direct.url.label}")
-        for step in await migrate(databases.direct):
-            if not as_json:
+            for step in steps:
                 typer.echo(f"applied  {step.migration.name}")
     return await verify.main(settings, as_json=as_json)
 

@@ -104,6 +104,28 @@ async def test_an_archive_cut_short_restores_nothing(api: Api, database_url: str
     assert (status, "is no file" in err) == (2, True)
 
 
+async def test_a_restore_that_fails_after_the_archive_leaves_nothing(
+    api: Api, connection: Connection, database_url: str, empty_url: str, folder: Path
+) -> None:
+    """Whole or not at all also where this version cannot migrate what is in the archive."""
+    await api.user()
+    good, newer = folder / "good.dump", folder / "newer.dump"
+    assert (await command("backup", str(good), DATABASE_URL=database_url))[0] == 0
+    await connection.execute(
+        """CREATE FUNCTION public.own() RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE TYPE public.mood AS ENUM ('well'); CREATE DOMAIN public.few AS int CHECK (VALUE < 9);
+        CREATE VIEW public.seen AS SELECT user_id, public.own() FROM pedro_ledger.account; CREATE SEQUENCE public.numbers;
+        INSERT INTO pedro_ledger.schema_migration (version, name, checksum, adopted) VALUES (9999, '9999_later', 'x', false)"""
+    )
+    assert (await command("backup", str(newer), DATABASE_URL=database_url))[0] == 0
+    status, _, err = await command("restore", str(newer), DATABASE_URL=empty_url)
+    assert (status, "upgrade pedro-ledger" in err) == (2, True), err
+    assert await rows(empty_url, archives._SQL["find_content"]) == []
+    assert await rows(empty_url, "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == []
+    status, out, err = await command("restore", str(good), DATABASE_URL=empty_url)
+    assert (status, "the books are in order" in out) == (0, True), err
+
+
 async def test_a_role_that_the_server_lacks_is_named(
     connection: Connection, database_url: str, empty_url: str, folder: Path
 ) -> None:

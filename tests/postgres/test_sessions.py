@@ -29,7 +29,7 @@ from pedro_ledger.store.journal.lock_holders import LockHolderLog
 from pedro_ledger.store.proofs.checkpoints import sealing_session
 from pedro_ledger.store.reports.exports import ExportReader
 from pedro_ledger.store.schema import partitions
-from pedro_ledger.store.schema.backups import make_archive, restore_archive
+from pedro_ledger.store.schema.backups import make_archive, restored_archive
 from pedro_ledger.store.schema.leaving import drop_ledger, leave, plan_leaving
 from pedro_ledger.store.schema.migrations import migrate, pending, preview
 from pedro_ledger.store.schema.roles import RoleError, require_app_role
@@ -138,7 +138,8 @@ async def open_each(server: TestServer, url: str, empty_url: str) -> None:
     assert (await audit(database, quiet=True))[0].users == 1
     with temporary_folder() as folder:
         await make_archive(database, folder / "archive")
-        await restore_archive(empty, folder / "archive")
+        async with restored_archive(empty, folder / "archive"):
+            pass
     await preview(database)
     await plan_leaving(empty)
     await leave(empty)

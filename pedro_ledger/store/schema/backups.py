@@ -4,7 +4,8 @@ restoring it whole or not at all.
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -98,14 +99,17 @@ async def check_archive(pg_restore: Program, file: Path, tables: Sequence[tuple[
     await run_program(pg_restore, ["--file=/dev/null", str(file)])
 
 
-async def restore_archive(database: Database, file: Path, *, drop_grants: bool = False) -> int:
-    """Restore into an empty database, in one transaction.
+@asynccontextmanager
+async def restored_archive(database: Database, file: Path, *, drop_grants: bool = False) -> AsyncIterator[int]:
+    """Restore into an empty database, in one transaction, and do what is in the context.
 
-    Returns the number of tables. Raises as `make_archive`, and leaves nothing.
+    Gives the number of tables. Raises as `make_archive`, and leaves nothing then, nor where the
+    context raises.
     """
     with unavailable():
         connection = await database.session(timeouts=JOB)
     try:
+        extensions = await connection.fetch(_SQL["list_extensions"])
         server_major = await connection.fetchval("SELECT current_setting('server_version_num')::integer / 10000")
         content = await connection.fetchval(_SQL["find_content"])
         if content is not None:
@@ -116,11 +120,25 @@ async def restore_archive(database: Database, file: Path, *, drop_grants: bool =
         pg_restore, listing = await _readable_list(database, server_major, file)
         entries = [line for line in listing.splitlines() if line and not _MADE_ANYWAY.match(line)]
         await _restore_entries(database, pg_restore, file, entries, drop_grants=drop_grants)
-        with unavailable():
-            await connection.execute("ANALYZE")
-        return sum(" TABLE DATA " in line for line in entries)
+        try:
+            with unavailable():
+                await connection.execute("ANALYZE")
+            yield sum(" TABLE DATA " in line for line in entries)
+        except BaseException:
+            await _remove_content(connection, [row["name"] for row in extensions])
+            raise
     finally:
         connection.terminate()
+
+
+async def _remove_content(connection: Connection, extensions: Sequence[str]) -> None:
+    async with connection.transaction():
+        # Every name is written with its schema.
+        await connection.execute(
+            "SELECT set_config('search_path', '', true), set_config('pedro_ledger.kept_extensions', $1, true)",
+            ",".join(extensions),
+        )
+        await connection.execute(_SQL["remove_content"])
 
 
 async def _restore_entries(
