@@ -29,6 +29,7 @@ from pedro_ledger.api.schemas.requests import (
     HoldBody,
     RefundBody,
     RolloverBody,
+    TokensBody,
     VoidBody,
 )
 from pedro_ledger.engine.registry import HOLD_PREFIX
@@ -45,13 +46,17 @@ from pedro_ledger.ledger.operations import (
     Refund,
     Void,
 )
+from pedro_ledger.ledger.tokens import Tokens
 
 
 def deduct_of(operation_types: OperationTypes, caller: Caller, key: str, body: DeductBody) -> Deduct:
     """The operation that a deduct's body asks for."""
     operation_types.require(body.operationType)
     details = details_text(body.details)
-    return Deduct(key, caller.key_id, body.operationType, body.credits, details, body.onBehalfOf)
+    tokens = _tokens_of(body.credits, body.tokens)
+    if body.model is not None and tokens is None:
+        raise _unclear("model", "model is for tokens: send them, or leave it out.")
+    return Deduct(key, caller.key_id, body.operationType, body.credits, details, body.onBehalfOf, body.model, tokens)
 
 
 def refund_of(operation_types: OperationTypes, caller: Caller, key: str, body: RefundBody) -> Refund:
@@ -164,11 +169,12 @@ def hold_of(operation_types: OperationTypes, caller: Caller, key: str, body: Hol
     Raises the problem 422 where `creditsMin` is more than `credits`.
     """
     operation_types.require(body.operationType)
-    if body.creditsMin is not None and body.creditsMin > body.credits:
+    tokens = _needed_tokens_of(body.credits, body.tokens)
+    if body.creditsMin is not None and body.credits is not None and body.creditsMin > body.credits:
         raise _unclear("creditsMin", "creditsMin must not be more than credits.")
     return Hold(
-        key, caller.key_id, body.operationType, body.credits, details_text(body.details), body.creditsMin,
-        body.expiresIn, body.lease, body.onLapse, body.reference, body.onBehalfOf,
+        key, caller.key_id, body.operationType, body.credits or 0, details_text(body.details), body.creditsMin,
+        body.expiresIn, body.lease, body.onLapse, body.reference, body.onBehalfOf, body.model, tokens,
     )  # fmt: skip
 
 
@@ -176,8 +182,29 @@ def capture_of(caller: Caller, key: str, hold_id: str, body: CaptureBody) -> Cap
     """The operation that a capture's body asks for. Raises the problems 404 and 422."""
     if body.credits == 0 and not body.final:
         raise _unclear("credits", "A capture of 0 credits must be final: it gives back what is held.")
-    details = details_text(body.details)
-    return Capture(key, caller.key_id, hold_id, hold_seq(hold_id), body.credits, details, body.final, body.overage)
+    tokens = _needed_tokens_of(body.credits, body.tokens)
+    if body.model is not None and tokens is None:
+        raise _unclear("model", "model is for tokens: send them, or leave it out.")
+    return Capture(
+        key, caller.key_id, hold_id, hold_seq(hold_id), body.credits or 0, details_text(body.details), body.final,
+        body.overage, body.model, tokens,
+    )  # fmt: skip
+
+
+def _tokens_of(credits: int | None, body: TokensBody | None) -> Tokens | None:
+    """The counts of a body. Raises the problem 422 where it names credits too."""
+    if body is None:
+        return None
+    if credits is not None:
+        raise _unclear("tokens", "Send credits or tokens, not both.")
+    return Tokens(body.uncachedInput, body.cachedInput, body.cacheWrite, body.output)
+
+
+def _needed_tokens_of(credits: int | None, body: TokensBody | None) -> Tokens | None:
+    """The same where one of both is needed."""
+    if credits is None and body is None:
+        raise _unclear("credits", "Send credits or tokens.")
+    return _tokens_of(credits, body)
 
 
 def extend_of(caller: Caller, key: str, hold_id: str, body: ExtendBody) -> Extend:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pedro_ledger.ledger.account import Account, Original
-from pedro_ledger.ledger.change import SAME, SPENDING_KINDS, Change, append, shares_effect
+from pedro_ledger.ledger.change import SAME, SPENDING_KINDS, Change, append, said, shares_effect
 from pedro_ledger.ledger.due import rule_effect
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import (
@@ -41,7 +41,7 @@ from pedro_ledger.ledger.operations import (
     Refund,
     Void,
 )
-from pedro_ledger.ledger.prices import PriceBook
+from pedro_ledger.ledger.prices import PriceBook, PricedTokens
 from pedro_ledger.ledger.times import moment_text
 
 REFUND_GRACE_MS = 3 * 86_400_000
@@ -62,6 +62,8 @@ class Facts(NamedTuple):
     """Spend limits of plans and of all users; a user's own are on the account."""
     over_max: int | None = None
     """What spend limits leave for overage that is capped."""
+    hold_max: int | None = None
+    """What they leave for a hold that may be smaller than it asks for."""
 
 
 Decision = tuple[Account, Entry] | Refusal
@@ -90,12 +92,11 @@ def _within_limits(
     What is asked for from a least amount on, or capped, becomes less; all else is refused.
     """
     left = _room(account, operation, facts, limits)
-    asked = operation
     if left is not None and isinstance(operation, Hold) and operation.credits_min is not None:
-        asked = operation._replace(credits=max(operation.credits_min, min(operation.credits, left.left)))
+        facts = facts._replace(hold_max=left.left)
     elif left is not None and isinstance(operation, Capture) and operation.overage == "cap":
         facts = facts._replace(over_max=left.left)
-    change = _RULES[type(asked)](account, asked, facts, now_ms)
+    change = _RULES[type(operation)](account, operation, facts, now_ms)
     if isinstance(change, Refusal) or left is None:
         return change
     over = (change.effects or {}).get("over", 0)
@@ -116,7 +117,12 @@ def _room(account: Account, operation: Operation, facts: Facts, limits: Sequence
 
 def _deduct(account: Account, operation: Deduct, facts: Facts, now_ms: int) -> Change | Refusal:
     credits, provenance = operation.credits, None
-    if credits is None:
+    if credits is None and operation.tokens is not None:
+        priced = _priced(account, facts, operation.operation_type, operation.model)
+        if isinstance(priced, Refusal):
+            return priced
+        credits, provenance = priced.price.part(0, priced.price.micro(operation.tokens)), priced.provenance
+    elif credits is None:
         price = facts.prices.find(account.plan_id, operation.operation_type)
         if price is None:
             return NoPrice(
@@ -129,9 +135,23 @@ def _deduct(account: Account, operation: Deduct, facts: Facts, now_ms: int) -> C
     change = Change("deduct", -credits, operation.operation_type, price=provenance)
     if account.open is not None:
         change = _drawn(account, account.open, change)
-    if operation.on_behalf_of is not None:
-        change = change._replace(effects={**(change.effects or {}), "onBehalfOf": operation.on_behalf_of})
+    if operation.on_behalf_of is not None or operation.tokens is not None:
+        more = said(onBehalfOf=operation.on_behalf_of, model=operation.model, tokens=operation.tokens)
+        change = change._replace(effects={**(change.effects or {}), **more})
     return change
+
+
+def _priced(account: Account, facts: Facts, operation_type: str, model: str | None) -> PricedTokens | Refusal:
+    """What tokens cost the user."""
+    priced = facts.prices.find_tokens(account.plan_id, operation_type, model)
+    if priced is not None:
+        return priced
+    return NoPrice(
+        f"No token price is set for {operation_type} and {model or 'any model'}: send credits, or set it in "
+        "AdminSettings.featureCosts.tokenPrices.",
+        operationType=operation_type,
+        model=model,
+    )
 
 
 def _drawn(account: Account, state: Open, change: Change) -> Change:
@@ -283,11 +303,33 @@ def _recovered(account: Account, operation: Recovery, grant_seq: int) -> Change:
 
 
 def _hold(account: Account, operation: Hold, facts: Facts, now_ms: int) -> Change | Refusal:
-    return make_hold(account, operation, now_ms)
+    provenance = None
+    if operation.tokens is not None and not operation.credits:
+        priced = _priced(account, facts, operation.operation_type, operation.model)
+        if isinstance(priced, Refusal):
+            return priced
+        credits = max(1, priced.price.part(0, priced.price.micro(operation.tokens)))
+        operation, provenance = operation._replace(credits=credits), priced.provenance
+    if facts.hold_max is not None and operation.credits_min is not None:
+        credits = max(operation.credits_min, min(operation.credits, facts.hold_max))
+        operation = operation._replace(credits=credits)
+    change = make_hold(account, operation, now_ms)
+    return change if provenance is None or isinstance(change, Refusal) else change._replace(price=provenance)
 
 
 def _capture(account: Account, operation: Capture, facts: Facts, now_ms: int) -> Change | Refusal:
-    return capture(account, operation, facts.originals.get(operation.hold_seq), now_ms, facts.over_max)
+    original = facts.originals.get(operation.hold_seq)
+    hold = find(account, operation) or (None if original is None else original.hold)
+    if operation.tokens is None or operation.micro is not None or hold is None:
+        return capture(account, operation, original, now_ms, facts.over_max)
+    model = operation.model or hold.model
+    priced = _priced(account, facts, hold.operation_type, model)
+    if isinstance(priced, Refusal):
+        return priced
+    micro = priced.price.micro(operation.tokens)
+    asked = operation._replace(credits=priced.price.part(hold.micro, micro), model=model, micro=micro)
+    change = capture(account, asked, original, now_ms, facts.over_max)
+    return change if isinstance(change, Refusal) else change._replace(price=priced.provenance)
 
 
 def _extend(account: Account, operation: Extend, facts: Facts, now_ms: int) -> Change | Refusal:

@@ -30,6 +30,7 @@ from pedro_ledger.ledger.operations import (
     Void,
 )
 from pedro_ledger.ledger.times import moment_text
+from pedro_ledger.ledger.tokens import MICRO_MAX
 
 
 def insufficient(account: Account, credits: int) -> InsufficientCredits:
@@ -65,7 +66,7 @@ def make_hold(account: Account, operation: Hold, now_ms: int) -> Change | Refusa
     lease_ms = None if operation.lease_s is None else operation.lease_s * 1000
     hold = OpenHold(
         account.seq + 1, now_ms, operation.operation_type, shares, credits, 0, end_ms, lease_ms,
-        None if lease_ms is None else now_ms + lease_ms, 0, operation.on_lapse, operation.reference, 0, None,
+        None if lease_ms is None else now_ms + lease_ms, 0, operation.on_lapse, operation.reference, 0, operation.model,
         operation.on_behalf_of,
     )  # fmt: skip
     terms = said(
@@ -79,7 +80,14 @@ def make_hold(account: Account, operation: Hold, now_ms: int) -> Change | Refusa
         operation.operation_type,
         held=credits,
         expires_at_ms=end_ms,
-        effects=said(pins=shares_effect(shares), held=credits, terms=terms or None, onBehalfOf=operation.on_behalf_of),
+        effects=said(
+            pins=shares_effect(shares),
+            held=credits,
+            terms=terms or None,
+            onBehalfOf=operation.on_behalf_of,
+            model=operation.model,
+            tokens=operation.tokens,
+        ),
         open=opened(lots, (*state.holds, hold)),
     )
 
@@ -115,9 +123,9 @@ def capture(
         back = left
         lots = give_back(lots, back)
     else:
-        holds = _with(
-            account.open, beaten(hold, now_ms)._replace(shares=left, captured=hold.captured + within + paid.over)
-        )
+        captured = hold.captured + within + paid.over
+        micro = min(hold.micro + (operation.micro or 0), MICRO_MAX)
+        holds = _with(account.open, beaten(hold, now_ms)._replace(shares=left, captured=captured, micro=micro))
     return _closing(
         account, operation, hold, (*spent, *drawn), back, opened(lots, holds),
         final=operation.final, paid=paid, left=0 if operation.final else total(left),
@@ -159,6 +167,7 @@ def _closing(
     effects = said(
         hold=hold_id(account, hold), lots=shares_effect(spent, -1), back=shares_effect(back), held=held, final=final,
         over=paid.over, uncollected=paid.uncollected, limited=paid.limited, left=left, onBehalfOf=hold.on_behalf_of,
+        model=operation.model, tokens=operation.tokens, micro=operation.micro,
     )  # fmt: skip
     kind = "void" if final and not charged else "capture"
     return Change(kind, -charged, hold.operation_type, hold.seq, held=held, effects=effects, open=state)

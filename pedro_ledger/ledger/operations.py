@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from pedro_ledger.ledger.meters import Limit
 from pedro_ledger.ledger.open_items import OnLapse, Rollover
+from pedro_ledger.ledger.tokens import Tokens
 
 Overage = Literal["refuse", "allow", "cap"]
 SOURCES = ("signup", "plan", "topup", "promo", "bonus", "adjustment")
@@ -33,6 +34,9 @@ class Deduct(NamedTuple):
     credits: int | None = None
     details: str | None = None
     on_behalf_of: str | None = None
+    model: str | None = None
+    tokens: Tokens | None = None
+    """With credits, what these were counted from; without, what is priced."""
 
 
 class Refund(NamedTuple):
@@ -121,6 +125,7 @@ class Hold(NamedTuple):
     actor: str
     operation_type: str
     credits: int
+    """Not looked at where tokens are to be priced."""
     details: str | None = None
     credits_min: int | None = None
     expires_in_s: int = 300
@@ -128,6 +133,8 @@ class Hold(NamedTuple):
     on_lapse: OnLapse = "release"
     reference: str | None = None
     on_behalf_of: str | None = None
+    model: str | None = None
+    tokens: Tokens | None = None
 
 
 class Capture(NamedTuple):
@@ -142,6 +149,11 @@ class Capture(NamedTuple):
     final: bool = True
     """Whether what is left goes back; otherwise the hold stays open with it."""
     overage: Overage = "refuse"
+    model: str | None = None
+    """None: the hold's."""
+    tokens: Tokens | None = None
+    micro: int | None = None
+    """What the tokens cost in millionths of a credit, once they are priced; never asked for."""
 
 
 class Extend(NamedTuple):
@@ -241,7 +253,7 @@ KINDS: Mapping[type, str] = {
 }  # fmt: skip
 """What an operation of each type is called."""
 
-_FIELDS_ONCE = {Deduct: 5, Refund: 7, Grant: 5, Recovery: 5}
+_FIELDS_ONCE = {Deduct: 5, Refund: 7, Grant: 5, Recovery: 5, Hold: 11, Capture: 8}
 """How many fields operations had before others were added: those enter the fingerprint only where
 one of them is set, so that a retry of an old request is still the same request."""
 

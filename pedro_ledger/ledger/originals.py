@@ -3,13 +3,14 @@ about it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pedro_ledger.ledger.account import Closing, Original
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.open_items import BASE_PRIORITY, Lot, OpenHold, Rollover, Shares
 from pedro_ledger.ledger.operations import LAPSE_KEY
+from pedro_ledger.ledger.tokens import Tokens
 
 
 def original_of(entry: Entry, related: Sequence[Entry], grants: Sequence[Entry]) -> Original:
@@ -74,8 +75,14 @@ def _hold(entry: Entry, related: Sequence[Entry]) -> OpenHold:
     return OpenHold(
         entry.seq, entry.at_ms, entry.operation_type or "", (), reserved, 0, entry.expires_at_ms,
         reference=(effects_of(entry).get("terms") or {}).get("reference"),
+        micro=sum([effects_of(each).get("micro", 0) for each in related]), model=effects_of(entry).get("model"),
         on_behalf_of=effects_of(entry).get("onBehalfOf"),
     )  # fmt: skip
+
+
+def tokens_of(effects: Mapping[str, Any]) -> Tokens | None:
+    """Counts of tokens from how effects show them."""
+    return Tokens(*effects["tokens"]) if "tokens" in effects else None
 
 
 def _closing(related: Sequence[Entry]) -> Closing | None:

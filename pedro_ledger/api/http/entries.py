@@ -36,6 +36,11 @@ def entry_json(user_id: str, row: Mapping[str, Any], related_id: str | None) -> 
         shown["heldChange"] = effects["held"]
     if "lots" in effects:
         shown["lots"] = lots_json(effects["lots"])
+    if "model" in effects:
+        shown["model"] = effects["model"]
+    if "tokens" in effects:
+        uncached, cached, write, output = effects["tokens"]
+        shown["tokens"] = {"uncachedInput": uncached, "cachedInput": cached, "cacheWrite": write, "output": output}
     if row["expires_at"] is not None:
         shown["expiresAt"] = time_text(datetime.fromisoformat(row["expires_at"]))
     return shown

@@ -245,6 +245,15 @@ class Usage(TypedDict):
     timestamp: Time
 
 
+class Tokens(TypedDict):
+    """Disjoint counts of tokens."""
+
+    uncachedInput: Count
+    cachedInput: Count
+    cacheWrite: Count
+    output: Count
+
+
 class Entry(TypedDict):
     """One immutable line of a user's ledger."""
 
@@ -258,6 +267,8 @@ class Entry(TypedDict):
     heldAfter: Credits
     heldChange: NotRequired[Annotated[SignedCredits, Field(description="The change of what is held.")]]
     lots: NotRequired[list[LotShare]]
+    model: NotRequired[Annotated[str, Field(description="Of the AI model, where the caller named one.")]]
+    tokens: NotRequired[Annotated[Tokens, Field(description="What was priced, where the caller counted tokens.")]]
     expiresAt: NotRequired[
         Annotated[Time, Field(description="When a grant or hold ends; of an expiry, when it took effect.")]
     ]

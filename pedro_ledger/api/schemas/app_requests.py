@@ -5,7 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from pedro_ledger.api.schemas.queries import Time
-from pedro_ledger.api.schemas.requests import Body, UserRef
+from pedro_ledger.api.schemas.requests import Body, OperationTypeName, UserRef
+from pedro_ledger.ledger.account import CREDITS_MAX
+from pedro_ledger.ledger.prices import RATE_MAX
 from pedro_ledger.store.app.fields import (
     INT_MAX,
     Costs,
@@ -51,10 +53,33 @@ class FeatureChange(Body):
     tags: Tags = Field([])
 
 
-class SettingsChange(Body):
-    """Feature costs to merge: a number of credits sets one, null removes it."""
+Rate = Annotated[int, Field(ge=0, le=RATE_MAX, description="Whole credits per million tokens.")]
+Model = Annotated[
+    str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$", description="Its name, or `*` for any.")
+]
 
-    featureCosts: Annotated[Costs, Field(max_length=1_000)]
+
+class TokenPriceBody(Body):
+    """What tokens of a model cost. What is cached costs what it does uncached, unless told."""
+
+    uncachedInput: Rate
+    cachedInput: Rate | None = None
+    cacheWrite: Rate | None = None
+    output: Rate
+    minimum: Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Credits at least.")] | None = None
+
+
+class SettingsChange(Body):
+    """Feature costs and token prices to merge: a value sets one, null removes it."""
+
+    featureCosts: Annotated[Costs, Field(max_length=1_000)] | None = None
+    tokenPrices: (
+        Annotated[
+            dict[OperationTypeName, Annotated[dict[Model, TokenPriceBody | None], Field(max_length=1_000)] | None],
+            Field(max_length=1_000, description="By operation type and model."),
+        ]
+        | None
+    ) = None
 
 
 class StorageBody(Body):

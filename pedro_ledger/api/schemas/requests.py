@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pedro_ledger.api.schemas.refs import CLERK_ID_LENGTH_MAX, CLERK_ID_PATTERN, USER_REF_LENGTH_MAX, USER_REF_PATTERN
 from pedro_ledger.ledger.account import CREDITS_MAX
+from pedro_ledger.ledger.tokens import COUNT_MAX
 
 Credits = Annotated[int, Field(ge=1, le=CREDITS_MAX, description="Whole credits.")]
 OperationTypeName = Annotated[
@@ -37,6 +38,7 @@ Moment = Annotated[
     ),
 ]
 Label = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ModelName = Annotated[Label, Field(description="Of the AI model; token prices are by it.")]
 Behalf = Annotated[Label, Field(description="For whom of the user's team it is.")]
 
 
@@ -46,11 +48,25 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+TokenCount = Annotated[int, Field(ge=0, le=COUNT_MAX)]
+
+
+class TokensBody(Body):
+    """Disjoint counts: each token is counted once. Reasoning counts as output."""
+
+    uncachedInput: TokenCount = 0
+    cachedInput: TokenCount = 0
+    cacheWrite: TokenCount = 0
+    output: TokenCount = 0
+
+
 class DeductBody(Body):
-    """Take credits for an operation; without `credits` its price is looked up."""
+    """Take credits for an operation; without `credits` or `tokens` its price is looked up."""
 
     operationType: OperationTypeName
     credits: Credits | None = None
+    tokens: TokensBody | None = None
+    model: ModelName | None = None
     details: Details | None = None
     onBehalfOf: Behalf | None = None
 
@@ -133,7 +149,9 @@ class HoldBody(Body):
     """Set credits aside for work whose cost is not known yet."""
 
     operationType: OperationTypeName
-    credits: Credits
+    credits: Credits | None = None
+    tokens: Annotated[TokensBody, Field(description="What it may take, in place of `credits`.")] | None = None
+    model: ModelName | None = None
     creditsMin: Annotated[Credits, Field(description="Hold what is available from so many on.")] | None = None
     expiresIn: HoldSeconds = 300
     lease: (
@@ -150,7 +168,9 @@ class HoldBody(Body):
 class CaptureBody(Body):
     """Charge what the work took; `credits: 0` when final gives everything back."""
 
-    credits: Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Whole credits.")]
+    credits: Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Whole credits.")] | None = None
+    tokens: Annotated[TokensBody, Field(description="What it took, in place of `credits`.")] | None = None
+    model: Annotated[ModelName, Field(description="The hold's, unless told.")] | None = None
     final: bool = True
     overage: Literal["refuse", "allow", "cap"] = "refuse"
     details: Details | None = None

@@ -31,7 +31,7 @@ from pedro_ledger.ledger.operations import (
     Refund,
     Void,
 )
-from pedro_ledger.ledger.originals import effects_of, rule_of, shares_of
+from pedro_ledger.ledger.originals import effects_of, rule_of, shares_of, tokens_of
 
 COMPARED = ("kind", "operation_type", "credits", "balance_after", "held_after", "related_seq", "source", "expires_at_ms",
             "priority", "effects")  # fmt: skip
@@ -142,7 +142,10 @@ class Recomputation:
         match entry.kind:
             case "deduct":
                 behalf = effects.get("onBehalfOf")
-                operation = Deduct(key, actor, entry.operation_type or "", -entry.credits, on_behalf_of=behalf)
+                operation = Deduct(
+                    key, actor, entry.operation_type or "", -entry.credits, on_behalf_of=behalf,
+                    model=effects.get("model"), tokens=tokens_of(effects),
+                )  # fmt: skip
             case "grant" if entry.source != "rollover":
                 rule = effects.get("rollover")
                 operation = Grant(
@@ -191,7 +194,7 @@ class Recomputation:
             entry.key, entry.actor, entry.operation_type or "", effects["held"],
             expires_in_s=(entry.expires_at_ms - entry.at_ms) // 1000, lease_s=terms.get("lease"),
             on_lapse=terms.get("onLapse", "release"), reference=terms.get("reference"),
-            on_behalf_of=effects.get("onBehalfOf"),
+            on_behalf_of=effects.get("onBehalfOf"), model=effects.get("model"), tokens=tokens_of(effects),
         )  # fmt: skip
 
     def _extend_asked(self, entry: Entry, effects: Mapping[str, Any]) -> Extend:
@@ -210,7 +213,8 @@ class Recomputation:
             asked += closed.closing.lapse_captured
         return Capture(
             entry.key, entry.actor, effects["hold"], _related(entry), asked,
-            final=effects.get("final", False), overage="cap",
+            final=effects.get("final", False), overage="cap", model=effects.get("model"), tokens=tokens_of(effects),
+            micro=effects.get("micro", 0) if "tokens" in effects else None,
         )  # fmt: skip
 
     def _originals(self, entry: Entry, operation: Operation) -> dict[int, Original | None]:

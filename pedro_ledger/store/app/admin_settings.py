@@ -25,10 +25,10 @@ class AdminSettingsStore(AppTable):
         found: Any = await self._one("read_costs")
         return found if isinstance(found, dict) else {}
 
-    async def merge_costs(self, costs: Mapping[str, int | None]) -> Row:
-        """Set these costs, in credits, and leave the others; None removes one. Concurrent merges do
-        not undo each other.
+    async def merge_costs(self, costs: Mapping[str, int | None], token_prices: Mapping[str, Any] | None = None) -> Row:
+        """Set these costs, in credits, and these token prices, by operation type and model, and
+        leave the others; None removes one. Concurrent merges do not undo each other.
         """
-        row = await self._write("AdminSettings", "merge_costs", text(costs))
+        row = await self._write("AdminSettings", "merge_costs", text(costs), text(token_prices or {}))
         assert row is not None, "an upsert returns its row"
         return row

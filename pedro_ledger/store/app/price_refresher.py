@@ -15,7 +15,7 @@ import structlog
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.ledger.limits import LimitBook
 from pedro_ledger.ledger.meters import Limit, Scope
-from pedro_ledger.ledger.prices import PriceBook, PriceList, costs
+from pedro_ledger.ledger.prices import PriceBook, PriceList, costs, token_prices
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.queries import SqlFiles
 
@@ -76,11 +76,17 @@ def price_book(settings: str | None, plans: str | None) -> PriceBook:
     by_id: dict[str, PriceList] = {}
     by_other_key: dict[str, PriceList] = {}
     for plan in orjson.loads(plans) if plans else ():
-        prices = PriceList(f"plan:{plan['id']}@{plan['version']}", costs(plan["features"]))
+        prices = PriceList(
+            f"plan:{plan['id']}@{plan['version']}", costs(plan["features"]), token_prices(plan["features"])
+        )
         by_id[plan["id"]] = prices
         by_other_key |= {plan[name]: prices for name in ("name", "clerkName", "asaasId", "clerkId") if plan[name]}
     return PriceBook(
-        PriceList(f"settings@{settings_row['version']}", costs(settings_row["featureCosts"]))
+        PriceList(
+            f"settings@{settings_row['version']}",
+            costs(settings_row["featureCosts"]),
+            token_prices(settings_row["featureCosts"]),
+        )
         if settings_row
         else PriceBook().settings,
         MappingProxyType(by_other_key | by_id),

@@ -57,6 +57,9 @@ async def furnished(api: Api, url: str, folder: Path) -> World:
     assert (await api.refund(user, entryId=spent.json["entryId"], credits=3)).status == 201
     rule = {"percent": 50, "cap": 5, "times": 2, "expiresIn": 60}
     assert (await api.grant(user, 10, expiresIn=3600, rollover=rule)).status == 201
+    priced = {"tokenPrices": {"AI_TEXT_CHAT": {"*": {"uncachedInput": 1, "output": 1, "minimum": 1}}}}
+    assert (await api.call("PATCH", "/v1/admin/settings", priced)).status == 200
+    assert (await api.deduct(user, None, model="m", tokens={"output": 5})).status == 201
     hold = await api.hold(user, 20, lease=60, reference="chat", onBehalfOf="ben")
     assert (await api.capture(hold.json["entryId"], 3, final=False)).status == 201
     plan = (await api.post("/v1/plans", {"name": "Pro", "credits": 5, "features": {"AI_TEXT_CHAT": 2}})).json["id"]
