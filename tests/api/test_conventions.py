@@ -76,7 +76,8 @@ async def test_the_same_key_and_request_get_the_first_answer_again(api: Api, cre
     first = await api.deduct(user, credits, key="same", details={"a": 1, "b": 2})
     await api.grant(user, 1000)
     again = await api.deduct(user, credits, key="same", details={"b": 2, "a": 1})
-    assert (again.status, again.body) == (first.status, first.body)
+    told = {"replayed": True, "detail": again.json["detail"]} if first.status == 402 else {}
+    assert (again.status, again.json) == (first.status, first.json | told)
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
     assert await api.balance(user) == (1060 if credits == 40 else 1100)
@@ -320,7 +321,7 @@ async def test_a_refusal_of_a_newer_version_is_repeated_with_its_code(
     async with Daemon(settings_for(database_url)).started() as running, Api.open(running) as older:
         again = await older.deduct(user, 1000, key="newer")
         assert (again.status, again.code) == (409, "insufficient_credits")
-        told = {"status", "title"}
+        told = {"status", "title", "detail", "replayed"}
         assert {k: v for k, v in again.json.items() if k not in told} == {
             k: v for k, v in first.json.items() if k not in told
         }
@@ -337,3 +338,46 @@ def test_every_error_of_the_ledger_has_a_status() -> None:
         )
 
     assert leaves(errors.LedgerError) - {"refused"} == set(STATUS_BY_CODE)
+
+
+async def test_a_problem_that_is_about_a_field_names_it_first(api: Api) -> None:
+    user = await api.user(100, email="a@example.com")
+    other = await api.user(100)
+    settings = {"featureCosts": {"AI_TEXT_CHATS": 1}}
+    entry = (await api.deduct(user, 1)).json["entryId"]
+    for reply in (
+        await api.deduct(user, -1),
+        await api.deduct(user, 1, operationType="DANCE"),
+        await api.deduct(user, 1, details={"a": "\0"}),
+        await api.refund(user, entryId=entry, operationType="AI_TEXT_CHAT"),
+        await api.refund(user, credits=1),
+        await api.grant(user, 1, expiresAt="2031-01-01T00:00:00Z", expiresIn=5),
+        await api.grant(user, 1, expiresAt="2001-01-01T00:00:00Z"),
+        await api.hold(user, 1, creditsMin=2),
+        await api.adjust(user, 0),
+        await api.call("PATCH", f"/v1/users/{other}", {"email": "a@example.com"}),
+        await api.call("PATCH", "/v1/admin/settings", settings),
+        await api.get("/v1/users?limit=0"),
+        await api.post(f"/v1/users/{user}/deduct", {"operationType": "AI_TEXT_CHAT", "credits": 1}),
+    ):
+        assert 400 <= reply.status < 500
+        assert reply.json["detail"].startswith(reply.json["field"]), reply.body
+
+
+async def test_a_field_that_a_call_does_not_take_is_told_apart_from_a_typo(api: Api) -> None:
+    user = await api.user(100)
+    known = (await api.deduct(user, 1, expiresAt="2031-01-01T00:00:00Z")).json
+    assert (known["field"], known["code"]) == ("expiresAt", "invalid_body")
+    assert known["detail"] == (
+        "expiresAt: is known to other calls, but this one takes operationType, credits, details, onBehalfOf"
+    )
+    typo = (await api.deduct(user, 1, detials={})).json
+    assert typo["detail"] == "detials: is no field; did you mean details?"
+    assert typo["errors"] == [{"field": "detials", "message": "is no field; did you mean details?"}]
+    odd = (await api.deduct(user, 1, xyzzy=1)).json
+    assert odd["detail"] == "xyzzy: is no field of any call; this one takes operationType, credits, details, onBehalfOf"
+    line = {"type": "deduct", "user": user, "idempotencyKey": "k", "operationType": "AI_TEXT_CHAT", "creditMin": 1}
+    (result,) = (await api.post("/v1/operations", {"operations": [line]})).json["results"]
+    assert result["error"]["field"] == "creditMin"
+    nested = (await api.grant(user, 1, expiresIn=60, rollover={"percent": 5, "expiresIn": 5, "cups": 1})).json
+    assert nested["detail"].startswith("rollover.cups: is no field")

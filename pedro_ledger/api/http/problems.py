@@ -40,12 +40,17 @@ class Problem(Exception):
         self.facts = facts
 
     def body(self) -> answers.Problem:
-        """The problem as JSON, with the facts that help."""
+        """The problem as JSON, with the facts that help; `detail` names the field first that it is
+        about.
+        """
+        detail, field = self.detail, self.facts.get("field")
+        if isinstance(field, str) and not detail.startswith(field):
+            detail = f"{field}: {detail}"
         problem: answers.Problem = {
             "type": TYPE_PREFIX + self.code,
             "title": self.title,
             "status": self.status,
-            "detail": self.detail,
+            "detail": detail,
             "code": self.code,
         }
         return cast(answers.Problem, problem | self.facts)

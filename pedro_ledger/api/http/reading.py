@@ -7,11 +7,14 @@ import asyncio
 import math
 import re
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 import jiter
 import orjson
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from pedro_ledger.api.http.problems import Problem, body_too_large
 from pedro_ledger.api.http.request import Request
@@ -114,7 +117,7 @@ def parse(model: type[B], value: Any) -> B:
 def invalid_body(error: ValidationError) -> Problem:
     """The problem for a body that is JSON but not what the call takes."""
     found = [
-        {"field": ".".join(str(part) for part in each["loc"]) or "body", "message": each["msg"]}
+        {"field": ".".join(str(part) for part in each["loc"]) or "body", "message": _message(error.title, each)}
         for each in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     first = found[0]
@@ -126,6 +129,31 @@ def invalid_body(error: ValidationError) -> Problem:
         field=first["field"],
         errors=found[:20],
     )
+
+
+def _message(model: str, error: ErrorDetails) -> str:
+    """What is wrong with a field; of one that the call does not take, whether it is a typo."""
+    if error["type"] != "extra_forbidden":
+        return error["msg"]
+    fields, name = _fields_of_bodies(), str(error["loc"][-1])
+    own = fields.get(model, []) if len(error["loc"]) == 1 else []
+    takes = f"this one takes {', '.join(own)}" if own else "not to this one"
+    if any(name in others for others in fields.values()):
+        return f"is known to other calls, but {takes}"
+    if close := get_close_matches(name, own, n=1):
+        return f"is no field; did you mean {close[0]}?"
+    return f"is no field of any call; {takes}" if own else "is no field of any call"
+
+
+@cache
+def _fields_of_bodies() -> dict[str, list[str]]:
+    """The fields of every body, by the name of its model."""
+    found, left = dict[str, list[str]](), [Body]
+    while left:
+        model = left.pop()
+        found[model.__name__] = list(model.model_fields)
+        left += model.__subclasses__()
+    return found
 
 
 def sent_fields(body: Body) -> dict[str, Any]:
