@@ -38,6 +38,7 @@ from pedro_ledger.api.schemas.app_requests import (
     SettingsChange,
     StorageBody,
     SubscriptionEventBody,
+    WhatIfBody,
 )
 from pedro_ledger.api.schemas.queries import (
     BalanceQuery,
@@ -215,6 +216,8 @@ _TABLE = (
           answer=Page[answers.SubscriptionEvent]),
     Route("POST", _EVENTS, subscription_events.create, Scope.ADMIN, body=SubscriptionEventBody, answer=answers.SubscriptionEvent,
           statuses=(201,), refusals=(409,)),
+    Route("POST", "/v1/reports/what-if", reports.what_if, Scope.REPORTS, body=WhatIfBody, answer=answers.WhatIf,
+          refusals=(422,)),
     Route("GET", "/v1/reports/{report}", reports.report, Scope.REPORTS, query=ReportQuery,
           answer=answers.Report, media=tuple(TYPES.values()), refusals=(404, 422)),
     Route("GET", "/v1/exports/{export}", exports.stream, Scope.REPORTS, query=ExportQuery,

@@ -25,6 +25,7 @@ Credits = Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Whole credits.
 SignedCredits = Annotated[int, Field(ge=-CREDITS_MAX, le=CREDITS_MAX, description="Whole credits; may be negative.")]
 Seq = Annotated[int, Field(ge=0, description="The entry's number in its user's ledger: 1, 2, 3 … without gaps.")]
 Count = Annotated[int, Field(ge=0)]
+SignedCount = Annotated[int, Field(description="Whole credits of many operations.")]
 Status = Annotated[int, Field(ge=200, le=599, description="The HTTP status that the call alone would have had.")]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 in hexadecimal.")]
 Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]+$", description="Of what was asked, in hexadecimal.")]
@@ -402,6 +403,25 @@ class Report(TypedDict):
     report: Annotated[str, Field(json_schema_extra={"enum": [*REPORTS]})]
     timestamp: Time
     items: list[dict[str, Any]]
+
+
+class WhatIfLine(TypedDict):
+    """What a user was charged for operations of a type and model, and what it would be."""
+
+    userId: str
+    operationType: str | None
+    model: str | None
+    operations: Annotated[Count, Field(description="Deducts and holds.")]
+    credits: Annotated[SignedCount, Field(description="As charged.")]
+    creditsWouldBe: SignedCount
+
+
+class WhatIf(TypedDict):
+    """What was charged, and what other prices would have charged. Nothing is booked."""
+
+    credits: Annotated[SignedCount, Field(description="As charged, of all lines.")]
+    creditsWouldBe: Annotated[SignedCount, Field(description="Of all lines.")]
+    items: Annotated[list[WhatIfLine], Field(description="The largest differences first.")]
 
 
 class WebhookTaken(TypedDict):

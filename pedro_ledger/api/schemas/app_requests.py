@@ -4,12 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pedro_ledger.api.schemas.queries import Time
-from pedro_ledger.api.schemas.requests import Body, OperationTypeName, UserRef
+from pedro_ledger.api.schemas.queries import REPORT_ROWS_MAX, Time
+from pedro_ledger.api.schemas.requests import Body, Moment, OperationTypeName, UserRef
 from pedro_ledger.ledger.account import CREDITS_MAX
 from pedro_ledger.ledger.prices import RATE_MAX
 from pedro_ledger.store.app.fields import (
     INT_MAX,
+    Cost,
     Costs,
     ExternalId,
     FullText,
@@ -67,6 +68,22 @@ class TokenPriceBody(Body):
     cacheWrite: Rate | None = None
     output: Rate
     minimum: Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Credits at least.")] | None = None
+
+
+TokenPrices = Annotated[
+    dict[OperationTypeName, Annotated[dict[Model, TokenPriceBody], Field(max_length=1_000)]],
+    Field(max_length=1_000, description="By operation type and model."),
+]
+
+
+class WhatIfBody(Body):
+    """Other prices for what was charged in a span of time."""
+
+    since: Annotated[Moment, Field(alias="from", description="Only what was charged at this moment or later.")]
+    until: Annotated[Moment, Field(alias="to", description="Only what was charged before this moment.")]
+    featureCosts: Annotated[dict[OperationTypeName, Cost], Field(max_length=1_000)] = Field({})
+    tokenPrices: TokenPrices = Field({})
+    limit: Annotated[int, Field(ge=1, le=REPORT_ROWS_MAX, description="How many lines at most.")] = 1_000
 
 
 class SettingsChange(Body):

@@ -1,7 +1,10 @@
 """Reading the reports: each one query over its rollup and what is not rolled up yet."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Any
+
+import orjson
 
 from pedro_ledger.postgres.queries import SqlFiles
 from pedro_ledger.postgres.replica import Reader
@@ -65,6 +68,20 @@ class ReportReader:
     async def holds(self, since: date | None, until: date | None) -> list[Row]:
         """Open holds, and how holds of some days ended that nobody captured in full, in one row."""
         return await self._read(_SQL["read_holds"], *_moments(since, until))
+
+    async def what_if(
+        self,
+        since: datetime,
+        until: datetime,
+        costs: Mapping[str, Any],
+        token_prices: Mapping[str, Any],
+        limit: int,
+    ) -> list[Row]:
+        """Charges of a span of time, and what they would be by other prices, as
+        `read_what_if.sql` says; it reads every entry.
+        """
+        texts = orjson.dumps(costs).decode(), orjson.dumps(token_prices).decode()
+        return await self._read(_SQL["read_what_if"], since, until, *texts, limit)
 
     async def operation_types(self) -> list[str]:
         """The app's operation types, by which some reports can be narrowed."""

@@ -21,6 +21,7 @@ from tests.support.client import Api, Reply
 from tests.support.databases import TestServer
 
 FILE = {"url": "u", "pathname": "p", "name": "n", "size": 1, "contentType": "text/plain"}
+WHAT_IF = {"from": "2020-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z", "featureCosts": {"AI_TEXT_CHAT": 2}}
 LIMIT = {"credits": 500, "window": "month"}
 EVENT = {"clerkUserId": "ana", "status": "active", "eventType": "created", "metadata": {"a": 1}}
 
@@ -152,6 +153,7 @@ CALLS: dict[str, Call] = {
     "DELETE /v1/users/{user}/limits/{limit}": lambda on: on.api.call("DELETE", f"/v1/users/{on.user}/limits/own"),
     "PUT /v1/limits/{limit}": lambda on: on.api.call("PUT", "/v1/limits/other", LIMIT),
     "DELETE /v1/limits/{limit}": lambda on: on.api.call("DELETE", "/v1/limits/all"),
+    "POST /v1/reports/what-if": lambda on: on.api.post("/v1/reports/what-if", WHAT_IF),
     "GET /v1/reports/{report}": lambda on: on.api.get("/v1/reports/top-users"),
     "GET /v1/exports/{export}": lambda on: on.api.get("/v1/exports/entries"),
     "POST /v1/webhooks/clerk": lambda on: webhooks.clerk(on.api, webhooks.clerk_user("created", "eve")),
