@@ -114,7 +114,7 @@ class RequestHandler:
                 request.caller = caller
                 if self._limits is not None:
                     user = request.path_values.get("user")
-                    rate_headers = self._limits.take_call(caller.key_id, user, self.loop.time())
+                    rate_headers = await self._limits.take_call(caller.key_id, user, self.loop.time())
             response = await route.handler(request)
         except Problem as problem:
             response = render(problem)

@@ -25,6 +25,7 @@ from pedro_ledger.api.openapi import describe
 from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.readiness import Readiness
 from pedro_ledger.api.server import RequestHandler, make_server
+from pedro_ledger.api.user_names import UserNames
 from pedro_ledger.api.wiring import Parts, bound_routes
 from pedro_ledger.billing.recurring import RecurringGrants
 from pedro_ledger.billing.service import Webhooks
@@ -205,6 +206,7 @@ class Daemon:
             stack.push_async_callback(_cancel, asyncio.create_task(loop.run(), name=loop.name))
         stack.push_async_callback(engine.drain, settings.shutdown_grace_s)
         health = DatabaseHealth(databases.upkeep)
+        users = UserStore(databases.primary)
         parts = Parts(
             engine=engine,
             operation_types=OperationTypes(prices),
@@ -213,10 +215,11 @@ class Daemon:
                 key_per_s=settings.rate_limit_key_per_s,
                 user_per_s=settings.rate_limit_user_per_s,
                 burst_s=settings.rate_limit_burst_s,
+                ids_of=UserNames(users).ids_of,
             ),
             entries=EntryReader(databases.primary, reader),
             open_items=OpenItemsReader(databases.primary),
-            users=UserStore(databases.primary),
+            users=users,
             signup_credits=settings.signup_credits,
             plans=PlanStore(databases.primary),
             features=FeatureStore(databases.primary),

@@ -3,6 +3,8 @@
 No name holds a parsed body while its operation waits: JSON of 1 MB may be 20 MB of Python objects.
 """
 
+from collections.abc import Callable
+
 from pedro_ledger.api.answering import problem_of_answer, receipt_response
 from pedro_ledger.api.asked import adjustment_of, batch_operation, deduct_of, grant_of, refund_of
 from pedro_ledger.api.http.caller import Caller
@@ -52,7 +54,8 @@ async def operations(
 ) -> Response[Results]:
     """Apply many operations, each with an answer of its own."""
     body = parse(BatchBody, await read_json(request))
-    problems, asked = _asked(request.caller, operation_types, limits, engine.loop.time(), body)
+    count = None if limits is None else await _counting(limits, engine.loop.time(), body)
+    problems, asked = _asked(request.caller, operation_types, count, body)
     answering = engine.submit_many(asked)
     del body, asked
     answers = iter(await answering)
@@ -60,8 +63,15 @@ async def operations(
     return json_response(found)
 
 
+async def _counting(limits: RateLimits, now: float, body: BatchBody) -> Callable[[str], None]:
+    """Counts an operation for a user of the batch, and raises the problem 429."""
+    named = (line.get("user") for line in body.operations if isinstance(line, dict))
+    users = await limits.users_of({ref for ref in named if isinstance(ref, str) and "\0" not in ref})
+    return lambda user: limits.take_operation(users.get(user, user), now)
+
+
 def _asked(
-    caller: Caller, operation_types: OperationTypes, limits: RateLimits | None, now: float, body: BatchBody
+    caller: Caller, operation_types: OperationTypes, count: Callable[[str], None] | None, body: BatchBody
 ) -> tuple[list[Result | None], list[tuple[str, Operation]]]:
     """For each line the result of what cannot be asked, or None; and what the others ask."""
     problems: list[Result | None] = []
@@ -69,8 +79,8 @@ def _asked(
     for raw in body.operations:
         try:
             user, operation = batch_operation(operation_types, caller, raw)
-            if limits is not None:
-                limits.take_operation(user, now)
+            if count is not None:
+                count(user)
             asked.append((user, operation))
             problems.append(None)
         except Problem as problem:

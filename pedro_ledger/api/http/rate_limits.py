@@ -6,11 +6,12 @@ forgets nothing early. Each replica has limits of its own.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from pedro_ledger.api.http.problems import Problem
 
+IdsOf = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
 KNOWN_MAX = 100_000
 """Callers that are remembered. Of more, those who called longest ago start anew."""
 
@@ -63,23 +64,33 @@ class Limiter:
 
 
 class RateLimits:
-    """The limits of this replica, by key and by user; each may be off."""
+    """The limits of this replica, by key and by user; each may be off.
 
-    def __init__(self, *, key: Pace | None, user: Pace | None) -> None:
+    `ids_of` tells which refs name a user by another name than the id.
+    """
+
+    def __init__(self, *, key: Pace | None, user: Pace | None, ids_of: IdsOf) -> None:
         self._key = Limiter(key) if key else None
         self._user = Limiter(user) if user else None
+        self._ids_of = ids_of
 
-    def take_call(self, key_id: str, user: str | None, now: float) -> dict[str, str]:
-        """Count a call of a key, for `user` where it is for one. Returns the rate-limit headers.
+    async def take_call(self, key_id: str, ref: str | None, now: float) -> dict[str, str]:
+        """Count a call of a key, for the user that `ref` names where it is for one. Returns the
+        rate-limit headers.
 
         Raises the problem 429 `rate_limited`.
         """
         counted = []
         if self._key is not None:
             counted.append(_checked("key", self._key, self._key.take(key_id, now)))
-        if self._user is not None and user is not None:
+        if self._user is not None and ref is not None:
+            user = (await self.users_of([ref])).get(ref, ref)
             counted.append(_checked("user", self._user, self._user.take(user, now)))
         return _headers(counted)
+
+    async def users_of(self, refs: Collection[str]) -> Mapping[str, str]:
+        """By ref, under which name the users are counted whom refs name otherwise."""
+        return {} if self._user is None else await self._ids_of(refs)
 
     def take_operation(self, user: str, now: float) -> None:
         """Count an operation of a batch. Raises the problem 429 `rate_limited`."""
@@ -118,7 +129,7 @@ def _headers(counted: Iterable[Counted]) -> dict[str, str]:
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)} if policies else {}
 
 
-def rate_limits(*, key_per_s: float, user_per_s: float, burst_s: float) -> RateLimits | None:
+def rate_limits(*, key_per_s: float, user_per_s: float, burst_s: float, ids_of: IdsOf) -> RateLimits | None:
     """The limits of the settings, each 0 for none. None when all are off.
 
     A burst is as many calls as `burst_s` seconds allow.
@@ -127,4 +138,4 @@ def rate_limits(*, key_per_s: float, user_per_s: float, burst_s: float) -> RateL
     def pace(per_s: float) -> Pace | None:
         return Pace(per_s, max(1, math.floor(per_s * burst_s))) if per_s else None
 
-    return RateLimits(key=pace(key_per_s), user=pace(user_per_s)) if key_per_s or user_per_s else None
+    return RateLimits(key=pace(key_per_s), user=pace(user_per_s), ids_of=ids_of) if key_per_s or user_per_s else None

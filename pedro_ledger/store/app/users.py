@@ -81,6 +81,12 @@ class UserStore:
                 _SQL["find_user"], ref if clerk_id is None else None, clerk_id
             )
 
+    async def ids_of(self, clerk_ids: Sequence[str]) -> dict[str, str]:
+        """The ids of the users who have these Clerk ids, by Clerk id. Raises `Unavailable`."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(_SQL["find_users"], clerk_ids)
+        return {row["clerk_id"]: row["id"] for row in rows}
+
     async def read(self, user_id: str) -> UserRow | None:
         """One user."""
         rows = await self._list([user_id], None, None, None, 1)

@@ -1,13 +1,16 @@
 """Rate limits: the algorithm against a model of it, and what callers get to see."""
 
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pedro_ledger.api import user_names
 from pedro_ledger.api.http.rate_limits import Limiter, Pace, rate_limits
 from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.postgres.database import Connection
 from tests.conftest import settings_for
 from tests.support.client import Api
 
@@ -82,7 +85,10 @@ def test_what_is_kept_in_mind_is_bounded_and_the_busiest_stay() -> None:
 
 
 def test_without_settings_nothing_is_counted() -> None:
-    assert rate_limits(key_per_s=0, user_per_s=0, burst_s=10) is None
+    async def ids_of(refs: Collection[str]) -> Mapping[str, str]:
+        return {}
+
+    assert rate_limits(key_per_s=0, user_per_s=0, burst_s=10, ids_of=ids_of) is None
 
 
 async def test_a_key_that_calls_too_often_is_told_when_to_call_again(database_url: str) -> None:
@@ -120,6 +126,38 @@ async def test_what_comes_too_often_for_one_user_harms_no_other_and_moves_nothin
         rows = await running.parts.entries.balance(busy)
         assert rows is not None
         assert rows.posted == 96
+
+
+async def test_both_names_of_a_user_are_counted_as_one(database_url: str, connection: Connection) -> None:
+    settings = settings_for(database_url, rate_limit_user_per_s=0.01, rate_limit_burst_s=400)
+    async with Daemon(settings).started() as running, Api.open(running) as api:
+        user = (await api.post("/v1/users", {"clerkId": "ana"})).json["id"]
+        other = (await api.post("/v1/users", {"clerkId": "ben"})).json["id"]
+        line = {"type": "deduct", "operationType": "AI_TEXT_CHAT", "credits": 1}
+        lines = [line | {"user": ref, "idempotencyKey": f"b-{ref}"} for ref in ("clerk:ana", user)]
+        results = (await api.post("/v1/operations", {"operations": lines})).json["results"]
+        assert [result["status"] for result in results] == [201, 201]
+        assert [(await api.get(f"/v1/users/{ref}/balance")).status for ref in ("clerk:ana", user)] == [200, 200]
+        for ref in ("clerk:ana", user):
+            assert (await api.deduct(ref, 1)).code == "rate_limited", ref
+        assert await api.balance("clerk:ben") == 100
+        for nobody in ("clerk:nobody", "clerk:nobody", "nobody"):
+            assert (await api.get(f"/v1/users/{nobody}/balance")).code == "user_not_found"
+        assert (await api.get(f"/v1/users/{other}/balance")).status == 200
+
+
+async def test_a_clerk_id_that_moves_is_counted_for_who_has_it(
+    database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_names, "KEPT_S", 0.0)
+    settings = settings_for(database_url, rate_limit_user_per_s=0.01, rate_limit_burst_s=100)
+    async with Daemon(settings).started() as running, Api.open(running) as api:
+        await api.post("/v1/users", {"clerkId": "ana"})
+        ben = (await api.post("/v1/users", {"clerkId": "ben"})).json["id"]
+        assert [(await api.get("/v1/users/clerk:ana")).status for _ in range(2)] == [200, 429]
+        await connection.execute("""UPDATE "User" SET "clerkId" = 'gone' WHERE "clerkId" = 'ana'""")
+        await connection.execute("""UPDATE "User" SET "clerkId" = 'ana' WHERE "id" = $1""", ben)
+        assert [(await api.get("/v1/users/clerk:ana")).status for _ in range(2)] == [200, 429]
 
 
 @pytest.mark.parametrize("limits", [{}, {"rate_limit_key_per_s": 1000.0}])
