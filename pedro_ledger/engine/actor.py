@@ -19,7 +19,7 @@ from pedro_ledger.ledger.errors import Busy, IdempotencyKeyReused, LedgerError, 
 from pedro_ledger.ledger.limits import is_limited, unread
 from pedro_ledger.ledger.meters import Meter, MeterQuery
 from pedro_ledger.ledger.operations import Deduct, Grant, Keyless, OfLimits, fingerprint
-from pedro_ledger.ledger.units import Applied, Moved, Refused, Replayed, Stale, Stored, Unit
+from pedro_ledger.ledger.units import Applied, Moved, Refused, Replayed, Stale, Stored, Unit, named_seq
 
 PLAIN = frozenset({Deduct, Grant})
 """Operations that name no earlier entry; nearly all are."""
@@ -290,6 +290,22 @@ class UserActor:
         """Tell everybody who waits, but not those whose unit is under way."""
         for submission in self._drain():
             submission.answer(Answer(None, _as_told(submission, error)))
+
+    def fail_originals(self, error: LedgerError) -> None:
+        """Entries that are named cannot be read: read them one by one, and tell who names the one
+        that is to blame.
+        """
+        missing = self.missing_originals
+        assert missing, "an actor learns this of entries that it asked for"
+        if len(missing) > 1:
+            self.missing_originals = {min(missing)}
+            return
+        self.missing_originals = None
+        waiting = self._drain()
+        self.put_back = deque(each for each in waiting if named_seq(each.operation) not in missing)
+        for submission in waiting:
+            if named_seq(submission.operation) in missing:
+                submission.answer(Answer(None, _as_told(submission, error)))
 
     def expire(self, now: float) -> int:
         """Answer what is past its deadline (`now` and deadlines on the loop's clock).

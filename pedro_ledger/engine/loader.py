@@ -94,7 +94,13 @@ class AccountLoader:
                 self._hand_on(actor, what)
 
     def _fail_load(self, actor: UserActor, error: LedgerError) -> None:
-        self._fail(actor, _query(actor).ref, error)
+        if not actor.missing_originals:
+            self._fail(actor, _query(actor).ref, error)
+            return
+        if isinstance(error, Unavailable):
+            self._on_fault(actor.user_id, error)
+        actor.fail_originals(error)
+        self._on_loaded(actor)
 
     async def _adopt(self, adoptions: list[Adoption]) -> Mapping[str, Loaded | Unadopted | LedgerError]:
         return await self._source.adopt({_query(adoption.actor).ref: adoption.user_id for adoption in adoptions})

@@ -87,15 +87,12 @@ class Unit(Generic[T]):
         """The seq of an earlier entry that must be loaded before `operation` can be decided; None
         where none is missing.
         """
-        if isinstance(operation, Refund):
-            seq = operation.entry_seq
-        elif isinstance(operation, OfHold):
-            seq = operation.hold_seq
-            if self.after.open is not None and self.after.open.hold(seq) is not None:
-                return None
-        else:
+        seq = named_seq(operation)
+        if seq is None or seq in self.originals:
             return None
-        return None if seq in self.originals else seq
+        if isinstance(operation, OfHold) and self.after.open is not None and self.after.open.hold(seq) is not None:
+            return None
+        return seq
 
     def meter(self, read: Sequence[Meter]) -> None:
         """Bring the meters of spend limits to now, before anything is decided; `read` are those of
@@ -224,6 +221,13 @@ class Unit(Generic[T]):
         original = self.originals[seq]
         assert original is not None, "a linked refund was applied without its entry"
         self.originals[seq] = original._replace(credits_refunded=original.credits_refunded + credits)
+
+
+def named_seq(operation: Operation | Keyless) -> int | None:
+    """The seq of the earlier entry that an operation names."""
+    if isinstance(operation, Refund):
+        return operation.entry_seq
+    return operation.hold_seq if isinstance(operation, OfHold) else None
 
 
 CLOSING_KINDS = frozenset({"capture", "void", "expiry"})

@@ -9,7 +9,8 @@ from typing import Any
 from pedro_ledger.engine.loader import USERS_PER_ADOPTION_MAX
 from pedro_ledger.ledger.account import AccountQuery
 from pedro_ledger.ledger.errors import Busy, Conflict, LedgerError, NotServed, SchemaChanged, Unavailable
-from tests.engine.fakes import Store, deduct, engine_on
+from pedro_ledger.ledger.operations import Refund
+from tests.engine.fakes import Store, account, deduct, engine_on
 
 CHANGED = SchemaChanged("a column", outcome="not_applied")
 HELD = Busy("held", outcome="not_applied")
@@ -206,3 +207,21 @@ async def test_batches_grow_again_once_the_database_answers() -> None:
         store.loads.clear()
         await asyncio.gather(*(engine.submit(f"v{number}", deduct("k")) for number in range(4)))
     assert max(map(len, store.loads)) > 1
+
+
+async def test_an_entry_that_cannot_be_read_concerns_who_names_it_and_nobody_behind() -> None:
+    store = Store()
+
+    def script(asked: Sequence[AccountQuery]) -> None:
+        if any(3 in each.original_seqs for each in asked):
+            raise ValueError("an entry that cannot be read")
+
+    store.accounts["u"] = account("u", seq=9)
+    store.load_script = [script] * 50
+    async with engine_on(store) as engine:
+        named = [Refund(f"r{seq}", "test", f"e{seq}", seq) for seq in (2, 3, 4, 3)]
+        answers = await asyncio.gather(*(engine.submit("u", each) for each in (*named, deduct("d"))))
+        codes = [answer.error.code if answer.error else "applied" for answer in answers]
+        assert codes == ["entry_not_found", "unavailable", "entry_not_found", "unavailable", "applied"]
+        assert (await engine.submit("u", deduct("later"))).receipt is not None
+        assert len(store.loads) < 12
