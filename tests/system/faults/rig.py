@@ -176,11 +176,11 @@ class Rig:
                     await bank.pursue(asks[first : first + 1000])
         return made
 
-    async def openings(self, count: int, credits: int = 500) -> list[str]:
+    async def openings(self, count: int, credits: int = 500, name: str = "prisma") -> list[str]:
         """Users as the app makes them through Prisma, to be adopted when they are first touched."""
         import asyncpg  # noqa: PLC0415
 
-        ids = [f"prisma_{number}" for number in range(count)]
+        ids = [f"{name}_{number}" for number in range(count)]
         connection = await asyncpg.connect(self.url)
         try:
             await connection.execute(

@@ -1,5 +1,6 @@
 """Every trial, in modules by what is broken. Importing this fills `rig.SCENARIOS`."""
 
+from tests.system.faults.scenarios import adoption as adoption
 from tests.system.faults.scenarios import app as app
 from tests.system.faults.scenarios import clients as clients
 from tests.system.faults.scenarios import control as control
