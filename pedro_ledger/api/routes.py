@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from pedro_ledger.api.endpoints import admin_settings as admin
 from pedro_ledger.api.endpoints import (
+    balance_stream,
     credits,
     exports,
     features,
@@ -42,6 +43,7 @@ from pedro_ledger.api.schemas.app_requests import (
 )
 from pedro_ledger.api.schemas.queries import (
     BalanceQuery,
+    BalanceStreamQuery,
     DeliveriesQuery,
     ExportQuery,
     FeaturesQuery,
@@ -180,6 +182,8 @@ _TABLE = (
     Route("POST", "/v1/operations", credits.operations, Scope.WRITE, body=BatchBody, answer=answers.Results, refusals=(422,)),
     Route("GET", f"{_USER}/balance", statements.balance, Scope.READ, query=BalanceQuery, answer=answers.Balance, refusals=(404,),
           customers=True),
+    Route("GET", f"{_USER}/balance/stream", balance_stream.stream, Scope.READ, query=BalanceStreamQuery,
+          answer=str, media=(balance_stream.MEDIA_TYPE,), refusals=(404, 429), customers=True),
     Route("GET", f"{_USER}/usage", statements.usage, Scope.READ, query=UsageQuery,
           answer=Page[answers.Usage], refusals=(404, 422), customers=True),
     Route("GET", f"{_USER}/statement", statements.statement, Scope.READ, query=StatementQuery,

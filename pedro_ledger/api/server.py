@@ -150,10 +150,15 @@ class _Server(web.Server):
 class _Connection(web.RequestHandler):
     """A connection that answers malformed requests in the contract's shape too."""
 
-    __slots__ = ()
+    __slots__ = ("streaming",)
+
+    streaming: "asyncio.Task[object] | None"
+    """What writes an answer piece by piece now. It ends when the caller goes: else that would be
+    found out with the next piece, which may be long in coming."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Refuse a connection above the limit and close it at once: each costs memory."""
+        self.streaming = None
         super().connection_made(transport)
         server = self._manager
         assert isinstance(server, _Server), "our server makes our connections"
@@ -161,6 +166,13 @@ class _Connection(web.RequestHandler):
             stream = cast(asyncio.Transport, transport)  # uvloop's are of no class of asyncio's
             stream.write(_TOO_MANY_CONNECTIONS)
             self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The caller is gone."""
+        streaming = self.streaming
+        super().connection_lost(exc)
+        if streaming is not None:
+            streaming.cancel()
 
     def handle_error(
         self,

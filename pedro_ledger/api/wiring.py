@@ -8,6 +8,7 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 from pedro_ledger.api.gauges import Gauges
+from pedro_ledger.api.http.caller import Keys
 from pedro_ledger.api.http.rate_limits import RateLimits
 from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.http.streaming import StreamedResponse
@@ -33,6 +34,7 @@ from pedro_ledger.store.journal.statements import EntryReader
 from pedro_ledger.store.proofs.proofs import ProofStore
 from pedro_ledger.store.reports.exports import ExportReader
 from pedro_ledger.store.reports.reader import ReportReader
+from pedro_ledger.streams.broadcaster import Broadcaster
 from pedro_ledger.telemetry.metrics import Metrics
 
 Handler = Callable[..., Awaitable[Response[Any] | StreamedResponse[Any]]]
@@ -47,6 +49,8 @@ class Parts(NamedTuple):
     limits: RateLimits | None
     entries: EntryReader
     open_items: OpenItemsReader
+    streams: Broadcaster
+    keys: Keys
     users: UserStore
     signup_credits: int
     """What a new user is granted."""

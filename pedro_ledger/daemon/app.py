@@ -65,6 +65,7 @@ from pedro_ledger.store.proofs.proofs import ProofStore
 from pedro_ledger.store.reports.exports import ExportReader
 from pedro_ledger.store.reports.reader import ReportReader
 from pedro_ledger.store.schema.obstacles import SchemaWatcher
+from pedro_ledger.streams.broadcaster import Broadcaster
 from pedro_ledger.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -164,6 +165,8 @@ class Daemon:
         await schema.look()
         accounts = AccountReader(databases.primary, Adopter(databases.primary))
         stack.callback(accounts.close)
+        open_items = OpenItemsReader(databases.primary)
+        streams = Broadcaster(open_items)
         engine = Engine(
             accounts,
             writer,
@@ -172,6 +175,7 @@ class Daemon:
             limits_of(settings),
             on_fault=schema.suspect,
             refund_grace_ms=settings.refund_grace_s * 1000,
+            on_moved=streams.publish,
         )
         prices = PriceRefresher(databases.upkeep, engine.reprice, engine.limit)
         await prices.refresh()
@@ -201,6 +205,7 @@ class Daemon:
             reader=reader,
             webhooks=webhooks,
             recurring=recurring,
+            streams=streams,
         )
         for loop in loops:
             stack.push_async_callback(_cancel, asyncio.create_task(loop.run(), name=loop.name))
@@ -218,7 +223,9 @@ class Daemon:
                 ids_of=UserNames(users).ids_of,
             ),
             entries=EntryReader(databases.primary, reader),
-            open_items=OpenItemsReader(databases.primary),
+            open_items=open_items,
+            streams=streams,
+            keys=keys,
             users=users,
             signup_credits=settings.signup_credits,
             plans=PlanStore(databases.primary),
@@ -237,7 +244,7 @@ class Daemon:
             deliveries=webhooks.deliveries,
             health=health,
             readiness=Readiness(engine, health, keys, loops, schema),
-            gauges=Gauges(engine, databases.primary, metrics),
+            gauges=Gauges(engine, databases.primary, streams, metrics),
             metrics=metrics,
             description=describe(),
         )
@@ -271,6 +278,7 @@ class Daemon:
 
         async def turn_away() -> None:
             parts.engine.is_draining = True
+            parts.streams.close()
             await listener.close()
 
         stack.push_async_callback(turn_away)

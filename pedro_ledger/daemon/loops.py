@@ -19,6 +19,7 @@ from pedro_ledger.store.journal.refusals import RefusalPurger
 from pedro_ledger.store.reports.rollups import RollupWorker
 from pedro_ledger.store.schema.obstacles import WATCH_TICK_S, SchemaWatcher
 from pedro_ledger.store.schema.partitions import PartitionKeeper
+from pedro_ledger.streams.broadcaster import POLL_EVERY_S, Broadcaster
 from pedro_ledger.telemetry.metrics import Metrics
 
 NOTE_USE_EVERY_S = 60.0
@@ -47,6 +48,7 @@ def make_loops(
     reader: Reader,
     webhooks: Webhooks,
     recurring: RecurringGrants,
+    streams: Broadcaster,
 ) -> list[Looper]:
     """The loops in the order in which they start. Keys, prices, the schema and the replica were
     read once already.
@@ -65,6 +67,7 @@ def make_loops(
         Looper("schema", schema.tick, WATCH_TICK_S, metrics, starts_now=False),
         Looper("key_uses", keys.note_use, NOTE_USE_EVERY_S, metrics, starts_now=False),
         Looper("due", expirer.tick, EXPIRE_EVERY_S, metrics, tick_timeout_s=DUE_TIMEOUT_S),
+        Looper("streams", streams.tick, POLL_EVERY_S, metrics),
         Looper("recurring", recurring.tick, GRANT_EVERY_S, metrics, tick_timeout_s=DUE_TIMEOUT_S),
         Looper("refusals", purger.tick, PURGE_EVERY_S, metrics, tick_timeout_s=PURGE_EVERY_S),
         Looper("rollups", rollups.tick, settings.rollup_interval_s, metrics),

@@ -13,7 +13,7 @@ from pedro_ledger.engine.actor import Phase, UserActor
 from pedro_ledger.engine.busy import BusyActors
 from pedro_ledger.engine.byte_budget import ByteBudget
 from pedro_ledger.engine.in_doubt import InDoubtUnits
-from pedro_ledger.engine.ports import Meter, OnFault, UnitStore, WallClock
+from pedro_ledger.engine.ports import Meter, OnFault, OnMoved, UnitStore, WallClock
 from pedro_ledger.engine.submission import Submission
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry
@@ -82,6 +82,8 @@ class GroupCommitter:
         self._in_flight = in_flight
         self._bytes_in_flight = bytes_in_flight
         self._on_fault = on_fault
+        self.on_moved: OnMoved | None = None
+        """Told of each account that was committed, or seen to be newer."""
         self._operations_last = 0
         self._crowd = 0.0
         """How many actors share the batches lately."""
@@ -215,6 +217,8 @@ class GroupCommitter:
             self._meter_outcomes(unit)
         if actor.finish(outcome):
             self._on_clerk_move(actor)
+        if self.on_moved is not None and actor.account is not None:
+            self.on_moved(actor.account)
         self._on_idle(actor)
 
     def _meter_outcomes(self, unit: Unit[Any]) -> None:

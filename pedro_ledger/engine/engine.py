@@ -11,7 +11,7 @@ from pedro_ledger.engine.actor import OUTCOME_UNKNOWN, Phase, UserActor
 from pedro_ledger.engine.byte_budget import LARGE, ByteBudget, LargeOperation, large_bytes
 from pedro_ledger.engine.committer import GroupCommitter
 from pedro_ledger.engine.loader import AccountLoader
-from pedro_ledger.engine.ports import AccountSource, Meter, OnFault, UnitStore, WallClock
+from pedro_ledger.engine.ports import AccountSource, Meter, OnFault, OnMoved, UnitStore, WallClock
 from pedro_ledger.engine.registry import ActorRegistry
 from pedro_ledger.engine.submission import Answer, BatchFuture, BatchSubmission, Submission
 from pedro_ledger.engine.sweeper import Sweeper
@@ -67,6 +67,7 @@ class Engine:
         on_fault: OnFault = lambda user, error: None,
         jitter: Callable[[], float] = random,
         refund_grace_ms: int = REFUND_GRACE_MS,
+        on_moved: OnMoved | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._monotonic: Callable[[], float] = self.loop.time
@@ -104,6 +105,7 @@ class Engine:
             batch_bytes_max=limits.batch_bytes_max,
             unit_operations_max=limits.unit_operations_max,
         )
+        self.committer.on_moved = on_moved
         self.committer.facts = self.committer.facts._replace(refund_grace_ms=refund_grace_ms)
         self.loader = AccountLoader(source, self.registry, meter, self._step, self._deliver_anew, on_fault, jitter)
         self.sweeper = Sweeper(self.registry, meter, self._monotonic, account_idle_s=limits.account_idle_s)

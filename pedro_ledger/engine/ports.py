@@ -6,7 +6,7 @@ Narrow, so that a few lines can stand in for each.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from pedro_ledger.ledger.account import AccountQuery, Loaded, Unadopted
+from pedro_ledger.ledger.account import Account, AccountQuery, Loaded, Unadopted
 from pedro_ledger.ledger.errors import LedgerError
 from pedro_ledger.ledger.units import Outcome, Unit
 
@@ -98,6 +98,8 @@ class Meter(Protocol):
         """
 
 
+OnMoved = Callable[[Account], None]
+"""Told of an account that was committed, or seen to be newer."""
 OnFault = Callable[[str, LedgerError], None]
 """Told of a user who could not be served for what the caller cannot change, and of what the caller
 was told.

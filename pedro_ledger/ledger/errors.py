@@ -190,6 +190,12 @@ class IdempotencyKeyReused(LedgerError):
     code = "idempotency_key_reused"
 
 
+class TooManyStreams(LedgerError):
+    """The user has as many streams as it may have"""
+
+    code = "too_many_streams"
+
+
 class Overloaded(LedgerError):
     """Too much is waiting"""
 

@@ -190,6 +190,7 @@ class Metrics:
         self.bytes_in_flight = self._gauge(
             "bytes_in_flight", "Bytes of large bodies that arrive and of large details of operations in flight."
         )
+        self.balance_streams = self._gauge("balance_streams", "Balance streams that are open.")
         self.accounts_resident = self._gauge("accounts_resident", "Accounts in memory.")
         self.actors_active = self._gauge("actors_active", "Actors that are not resting.")
         self.actors_busy = self._gauge("actors_busy", "Users who wait for a row that something else has locked.")

@@ -59,7 +59,7 @@ async def test_a_route_takes_the_parameters_that_are_described_and_no_others(api
         if is_write or route.scope is PUBLIC or identity(route) in LENIENT:
             assert route.query.names() == []
             continue
-        path = route.path.replace("{user}", user).replace("{report}", "top-users")
+        path = route.path.replace("{user}", user).replace("{report}", "top-users").replace("{export}", "entries")
         for query in (
             "?odd=1",
             *(f"?{name}=a%00b" for name in route.query.names()),

@@ -20,6 +20,7 @@ from pedro_ledger.postgres.replica import Reader
 from pedro_ledger.proofs.signing import make_key
 from pedro_ledger.store.schema.obstacles import SchemaWatcher
 from pedro_ledger.store.schema.partitions import PartitionKeeper
+from pedro_ledger.streams.broadcaster import Broadcaster
 from pedro_ledger.telemetry.metrics import Metrics
 from tests.conftest import settings_for
 from tests.support.client import Api
@@ -71,6 +72,7 @@ TROUBLES = (
 
 
 MISTAKES = (
+    ("streams", Broadcaster, "_known", "failing"),
     ("deadlines", ActorRegistry, "evict_idle", "missing"),
     ("replica", Reader, "_measure", "failing"),
     ("schema", SchemaWatcher, "look", "failing"),

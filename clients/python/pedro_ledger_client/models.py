@@ -386,7 +386,9 @@ class RecurringGrants(TypedDict):
 class Report(TypedDict):
     """A report; each has columns of its own."""
 
-    report: Literal["user-growth", "top-operations", "low-balance", "usage-by-day", "top-users", "liability"]
+    report: Literal[
+        "user-growth", "top-operations", "low-balance", "usage-by-day", "top-users", "liability", "breakage", "holds"
+    ]
     timestamp: str
     items: list[dict[str, Any]]
 

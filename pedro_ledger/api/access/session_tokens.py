@@ -84,7 +84,8 @@ class CustomerTokens:
         clerk_id, party = claims["sub"], claims.get("azp")
         if not clerk_id or (self._authorized_parties and party not in list(self._authorized_parties)):
             raise unauthorized()
-        return Caller(f"customer:{clerk_id}", frozenset(), customer=clerk_id)
+        expires_at_s = float(claims["exp"]) + LEEWAY_S
+        return Caller(f"customer:{clerk_id}", frozenset(), expires_at_s=expires_at_s, customer=clerk_id)
 
     async def close(self) -> None:
         """Read no more."""

@@ -39,11 +39,10 @@ async def list_running(
 async def put(
     request: Request, users: UserStore, schedules: ScheduleStore, recurring: RecurringGrants
 ) -> Response[answers.RecurringGrant]:
-    """Set a recurring grant, or change the one that has this id; the running period's credits come
-    at once.
+    """Set a recurring grant, or change the one that has this id.
 
-    What is changed counts from the next period on; another anchor, unit, length or time zone starts
-    anew, and credits of the period that runs stay.
+    The credits of the running period come at once. What is changed counts from the next period on;
+    another anchor, unit, length or time zone starts anew, and credits of the period that runs stay.
     """
     body = parse(RecurringGrantBody, await read_json(request))
     schedule_id = request.path_values["schedule"]

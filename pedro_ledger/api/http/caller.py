@@ -1,7 +1,9 @@
 """Who calls, and what they may do."""
 
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from aiohttp import web
 
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.scopes import Scope
@@ -44,3 +46,11 @@ class Caller(NamedTuple):
                 f"This call needs the scope {scope}; the key {self.key_id} has {', '.join(sorted(self.scopes)) or 'none'}.",
                 scope=str(scope),
             )
+
+
+class Keys(Protocol):
+    """Tells whether a request's key still holds."""
+
+    def authenticate(self, request: web.BaseRequest) -> Caller:
+        """The caller. Raises the problem 401 `unauthorized`, and `Unavailable`."""
+        ...

@@ -9,13 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
+from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import SERVER, Response
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 PREFLIGHT_KEPT_S = 7200
 """How long a browser need not ask again; Chromium's own limit."""
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Request-Id"
+REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
 EXPOSED_HEADERS = "Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 """Of an answer, beside the few that every page may read."""
 
@@ -31,14 +32,16 @@ class CrossOrigin:
         """The answer; of a preflight, without asking the handler."""
         origin = request.headers.get("Origin")
         is_allowed = origin in self._origins
+        readable = {"Vary": "Origin"}  # also where it is refused: caches must not mix them up
+        if is_allowed and origin is not None:
+            readable |= {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": EXPOSED_HEADERS}
+        if isinstance(request, Request):
+            request.cors_headers = readable
         if is_allowed and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             response: web.StreamResponse = _preflight()
         else:
             response = await self._handler(request)
-        response.headers["Vary"] = "Origin"  # also where it is refused: caches must not mix them up
-        if is_allowed and origin is not None:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+        response.headers.update(readable)
         return response
 
 

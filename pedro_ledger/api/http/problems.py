@@ -61,6 +61,7 @@ STATUS_BY_CODE: dict[str, int] = {
     ledger.SpendLimitExceeded.code: 402,
     ledger.LimitNotFound.code: 404,
     ledger.TooManyLimits.code: 409,
+    ledger.TooManyStreams.code: 429,
     ledger.UserNotFound.code: 404,
     ledger.EntryNotFound.code: 404,
     ledger.RecurringGrantNotFound.code: 404,
@@ -97,6 +98,7 @@ RETRY_AFTER_S = {
     ledger.Unavailable.code: 2,
     ledger.Busy.code: 2,
     ledger.SchemaChanged.code: 5,
+    ledger.TooManyStreams.code: 5,
 }
 
 

@@ -23,10 +23,12 @@ class BodyLimits(NamedTuple):
 class Request(web.BaseRequest):
     """One HTTP request."""
 
-    ATTRS = web.BaseRequest.ATTRS | frozenset({"body_limits", "caller", "path_values"})
+    ATTRS = web.BaseRequest.ATTRS | frozenset({"body_limits", "caller", "cors_headers", "path_values"})
 
     caller: Caller
     """Whose key it came with."""
     body_limits: BodyLimits
+    cors_headers: Mapping[str, str] = _NOTHING
+    """What an answer needs so that the page that asked may read it."""
     path_values: Mapping[str, str] = _NOTHING
     """What the path has in place of each `{name}` of its template, decoded."""

@@ -1,5 +1,6 @@
 """Answers that are written while they are made, and are cut where making them fails."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -7,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from pedro_ledger.api.http.request import Request
+from pedro_ledger.api.http.responses import SERVER
 from pedro_ledger.telemetry.logs import request_id
 
 log = structlog.get_logger(__name__)
@@ -27,10 +29,16 @@ async def streamed(
 
     The head goes out with the first piece: until then what `make` raises is answered as anywhere.
     From then on it can only be told by cutting the connection, so that nobody takes a part for the
-    whole; it is logged. A caller who goes away ends it.
+    whole; it is logged. A caller who goes away ends it at once, as a cancellation.
     """
     response: StreamedResponse[A] = StreamedResponse(
-        headers={**headers, "Content-Type": content_type, "X-Request-Id": request_id.get() or ""}
+        headers={
+            **request.cors_headers,
+            **headers,
+            "Content-Type": content_type,
+            "Server": SERVER,
+            "X-Request-Id": request_id.get() or "",
+        }
     )
 
     async def write(piece: bytes) -> None:
@@ -38,6 +46,8 @@ async def streamed(
             await response.prepare(request)
         await response.write(piece)
 
+    connection: Any = request.protocol
+    connection.streaming = asyncio.current_task()
     try:
         await make(write)
     except Exception as error:
@@ -48,6 +58,8 @@ async def streamed(
         if request.transport is not None:
             request.transport.abort()
         return response
+    finally:
+        connection.streaming = None
     if not response.prepared:
         await response.prepare(request)
     await response.write_eof()

@@ -142,6 +142,12 @@ class UsageQuery(SpanQuery):
     cursor: TimedCursor | None = None
 
 
+class BalanceStreamQuery(Query):
+    """A balance as it moves."""
+
+    entries: Annotated[Truth, Field(description="Tell each entry, too.")] = False
+
+
 class HoldsQuery(Query):
     """Open holds of a user."""
 

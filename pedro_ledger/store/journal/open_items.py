@@ -59,6 +59,14 @@ class OpenItemsReader:
         async with self._database.acquire() as connection:
             return (await read_meters(connection, [(user_id, each) for each in asked])).get(user_id, [])
 
+    async def newer(self, known: Mapping[str, int]) -> list[Account]:
+        """The accounts of these users that are beyond the seq that is known. Raises
+        `Unavailable`.
+        """
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(_SQL["list_newer"], list(known), list(known.values()))
+        return [account_of(orjson.loads(row[0])) for row in rows]
+
     async def hold(self, hold_id: str) -> HoldRow | None:
         """A hold by its id; None where there is none."""
         named = parse_entry_id(hold_id)

@@ -17,7 +17,7 @@ from pedro_ledger.proofs.sealer import Sealer
 from pedro_ledger.proofs.signing import make_key
 from tests.conftest import settings_for
 from tests.support import webhooks
-from tests.support.client import Api, Reply
+from tests.support.client import API_KEY, Api, Reply
 from tests.support.databases import TestServer
 
 FILE = {"url": "u", "pathname": "p", "name": "n", "size": 1, "contentType": "text/plain"}
@@ -118,7 +118,16 @@ async def recurring(on: World, method: str, path: str) -> Reply:
     return await on.api.call(method, f"/v1/users/{on.user}/recurring-grants{path}", wanted if method == "PUT" else None)
 
 
+async def first_of_stream(on: World) -> Reply:
+    """A stream goes on; its first piece is enough."""
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    path = f"{on.api.address}/v1/users/{on.user}/balance/stream"
+    async with on.api.session.get(path, headers=headers) as response:
+        return Reply(response.status, response.headers, await response.content.readuntil(b"\n\n"))
+
+
 CALLS: dict[str, Call] = {
+    "GET /v1/users/{user}/balance/stream": first_of_stream,
     "POST /v1/users/{user}/deduct": lambda on: on.api.deduct(on.user, 1),
     "POST /v1/users/{user}/refund": lambda on: on.api.refund(on.user, entryId=on.entry, credits=1),
     "POST /v1/users/{user}/grants": lambda on: on.api.grant(on.user, 1),

@@ -23,8 +23,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: chromium)")
 
 
-def shown_call() -> str:
-    (snippet,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "access.md").read_text(), re.DOTALL)
+def shown_call(page: str = "access.md") -> str:
+    (snippet,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
     return str(snippet)
 
 
@@ -84,3 +84,27 @@ async def test_a_page_reads_its_customers_balance(database_url: str, clerk: Cler
             async with browsing(origin), asyncio.timeout(PATIENCE_S):
                 told = await shown.told
     assert told == ({"creditsRemaining": 100} if allowed else {"error": "TypeError"})
+
+
+async def test_a_page_sees_its_customers_balance_move(database_url: str, clerk: Clerk) -> None:
+    async with (
+        page() as (shown, origin),
+        daemon(database_url, clerk, clerk_authorized_parties=origin, cors_origins=origin) as api,
+    ):
+        user = (await api.post("/v1/users", {"clerkId": "ana"})).json["id"]
+        shown.script = f"""
+                {shown_call("live-balance.md")}
+                const stop = new AbortController(), seen = [];
+                followBalance("{api.address}", async () => "{token(azp=origin)}", async (balance) => {{
+                  seen.push(balance.creditsRemaining);
+                  if (seen.at(-1) === 60) {{
+                    stop.abort();
+                    await fetch("/", {{ method: "POST", body: JSON.stringify(seen) }});
+                  }}
+                }}, stop.signal);"""
+        async with browsing(origin), asyncio.timeout(PATIENCE_S):
+            while not api.parts.streams.count:
+                await asyncio.sleep(0.01)
+            await api.deduct(user, 40)
+            told = await shown.told
+    assert told == [100, 60]

@@ -48,6 +48,7 @@ async def test_the_contract_is_kept(database_url: str, tmp_path: Path) -> None:
         process = await asyncio.create_subprocess_exec(
             program, "run", f"{daemon.address}/openapi.json", "--header", f"Authorization: Bearer {API_KEY}",
             "--max-examples", str(EXAMPLES), "--phases", "examples,coverage,fuzzing", "--workers", "2",
+            "--exclude-path-regex", "/balance/stream$",  # it does not end
             "--seed", "1", "--warnings", "off", "--no-color", "--suppress-health-check", "all", "--request-timeout", "10",
             cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip

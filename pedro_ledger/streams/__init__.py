@@ -1,0 +1,1 @@
+"""Balances as they move, for those who look on."""
