@@ -65,6 +65,15 @@ class LotShare(TypedDict):
     credits: int
 
 
+class Tokens(TypedDict):
+    """Disjoint counts of tokens."""
+
+    uncachedInput: int
+    cachedInput: int
+    cacheWrite: int
+    output: int
+
+
 class Entry(TypedDict):
     """One immutable line of a user's ledger."""
 
@@ -78,6 +87,8 @@ class Entry(TypedDict):
     heldAfter: int
     heldChange: NotRequired[int]
     lots: NotRequired[list[LotShare]]
+    model: NotRequired[str]
+    tokens: NotRequired[Tokens]
     expiresAt: NotRequired[str]
     relatedEntryId: str | None
     source: str | None
@@ -110,6 +121,8 @@ class EntryInFull(TypedDict):
     heldAfter: int
     heldChange: NotRequired[int]
     lots: NotRequired[list[LotShare]]
+    model: NotRequired[str]
+    tokens: NotRequired[Tokens]
     expiresAt: NotRequired[str]
     relatedEntryId: str | None
     source: str | None
@@ -559,3 +572,22 @@ class WebhookTaken(TypedDict):
     state: Literal["applied", "waiting", "stale", "ignored", "rejected"]
     reason: NotRequired[str]
     repeated: bool
+
+
+class WhatIfLine(TypedDict):
+    """What a user was charged for operations of a type and model, and what it would be."""
+
+    userId: str
+    operationType: str | None
+    model: str | None
+    operations: int
+    credits: int
+    creditsWouldBe: int
+
+
+class WhatIf(TypedDict):
+    """What was charged, and what other prices would have charged. Nothing is booked."""
+
+    credits: int
+    creditsWouldBe: int
+    items: list[WhatIfLine]
