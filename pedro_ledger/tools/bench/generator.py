@@ -26,6 +26,8 @@ RAMP_SHARE = 0.1
 """The first part of a timed load is not counted: connections open, batches fall into step."""
 DRAIN_S = 20.0
 """An answer that is still awaited at the end may take so long; then it counts as an error."""
+HELD, CAPTURED = 3, 1
+"""Credits of a hold, and of its capture."""
 CREATED = b"201"
 OK = b"200"
 
@@ -46,6 +48,8 @@ class Job:
     passes: int | None = None
     batch: int = 1
     """Operations in a request; above 1 they go to `/v1/operations`."""
+    pairs: bool = False
+    """Whether each operation is a hold and its final capture, one request after the other."""
     details_bytes: int = 0
     """Length of a text in the details of each operation; 0 leaves the details out."""
 
@@ -63,6 +67,10 @@ class GeneratorResult:
     errors: dict[str, int]
 
 
+_CAPTURE_BODY = b'{"credits":%d}' % CAPTURED
+_CAPTURE_TAIL = b"\r\nContent-Length: %d\r\n\r\n" % len(_CAPTURE_BODY) + _CAPTURE_BODY
+
+
 class Requests:
     """Makes the bytes of one request after the other; None when there are no more."""
 
@@ -71,6 +79,10 @@ class Requests:
         self._batch = job.batch
         self._numbers = count(1)
         self._tail = self._constant_tail(job)
+        self._capture_head = (
+            f" HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {job.api_key}\r\nContent-Type: application/json"
+            f"\r\nIdempotency-Key: {job.key_prefix}-c"
+        ).encode()
         make = self._batch_piece if job.batch > 1 else self._head
         self._pieces = [make(user, job) for user in users]
         self._in_turn = iter(self._pieces * job.passes) if job.passes is not None else None
@@ -90,15 +102,22 @@ class Requests:
         body = b'{"operations":[' + b",".join([piece % next(self._numbers) for piece in pieces]) + b"]}"
         return self._batch_head + b"%d\r\n\r\n" % len(body) + body, len(pieces)
 
+    def capture(self, receipt: bytes) -> bytes:
+        """The final capture of a third of the hold that a receipt tells of."""
+        at = receipt.index(b'"entryId":"') + 11
+        hold = receipt[at : at + 26]
+        return b"POST /v1/holds/" + hold + b"/capture" + self._capture_head + hold + _CAPTURE_TAIL
+
     @staticmethod
     def _constant_tail(job: Job) -> bytes:
-        body = f'{{"operationType":"AI_TEXT_CHAT","credits":1{_details(job)}}}'.encode()
+        credits = HELD if job.pairs else 1
+        body = f'{{"operationType":"AI_TEXT_CHAT","credits":{credits}{_details(job)}}}'.encode()
         return b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
     @staticmethod
     def _head(user: str, job: Job) -> bytes:
         return (
-            f"POST /v1/users/{user}/deduct HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {job.api_key}"
+            f"POST /v1/users/{user}/{'holds' if job.pairs else 'deduct'} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {job.api_key}"
             f"\r\nContent-Type: application/json\r\nIdempotency-Key: {job.key_prefix}-"
         ).encode()
 
@@ -199,6 +218,8 @@ class Exchange(asyncio.Protocol):
         self._buffer = b""
         self._sent_at = 0.0
         self._operations = 0
+        self._is_held = False
+        """Whether what is awaited is the capture of a pair."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -214,6 +235,11 @@ class Exchange(asyncio.Protocol):
             self._buffer = buffer
             return
         self._buffer = b""
+        if self._load.job.pairs and not self._is_held and buffer[9:12] == CREATED:
+            self._is_held = True
+            self._transport.write(self._load.requests.capture(buffer[split + 4 :]))
+            return
+        self._is_held = False
         operations, self._operations = self._operations, 0
         self._load.answered(self._sent_at, buffer[9:12], buffer[split + 4 :], operations)
         self._send()

@@ -71,6 +71,8 @@ GOALS = (
     Goal("remote: single / function", 4, True, _rates("remote-single", "remote-function")),
     Goal("remote: hot / function hot", 15, True, _rates("remote-hot", "remote-function-hot")),
     Goal("size: single, large / empty", 0.90, True, _rates("size-single", "single-64")),
+    Goal("lots: single, 8 grants that end / none", 0.80, True, _rates("lots", "single-64")),
+    Goal("holds: hold and capture / single", 0.45, True, _rates("hold+capture", "single-own")),
     Goal("memory: KiB a resident account", 2, False, _fact("account_resident_kib")),
     Goal("memory: MiB with all accounts resident", 300, False, _fact("daemon_resident_mib")),
     Goal("cold: first touch / warm", 0.50, True, _fact("cold_to_warm_ratio")),

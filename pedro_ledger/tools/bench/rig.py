@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pedro_ledger.tools.bench import size
+from pedro_ledger.tools.bench import lots, size
 from pedro_ledger.tools.bench.checkouts import Checkout
 from pedro_ledger.tools.bench.databases import HOT_USER, USERS, Databases
 from pedro_ledger.tools.bench.loads import BenchError
@@ -147,6 +147,10 @@ class Rig:
                 return self._daemon(target, self._ledger("remote"), is_far=True)
             case Target.SIZE_DAEMON:
                 return self._daemon(target, self._large_ledger())
+            case Target.LOTS_DAEMON:
+                server = self._daemon(target, self._ledger("lots"))
+                lots.grant(server.port, self.api_key, [user_name(number) for number in range(1, USERS + 1)])
+                return server
             case Target.COPY:
                 raise AssertionError("copy speaks to PostgreSQL directly")
 

@@ -11,6 +11,7 @@ class Target(StrEnum):
     DAEMON = "daemon"
     REMOTE_DAEMON = "remote-daemon"
     SIZE_DAEMON = "size-daemon"
+    LOTS_DAEMON = "lots-daemon"
     FUNCTION = "function"
     REMOTE_FUNCTION = "remote-function"
     COPY = "copy"
@@ -18,7 +19,7 @@ class Target(StrEnum):
     @property
     def is_daemon(self) -> bool:
         """Whether it is a daemon of ours, which counts what it answers."""
-        return self in {Target.DAEMON, Target.REMOTE_DAEMON, Target.SIZE_DAEMON}
+        return self in {Target.DAEMON, Target.REMOTE_DAEMON, Target.SIZE_DAEMON, Target.LOTS_DAEMON}
 
 
 class Row(NamedTuple):
@@ -34,6 +35,10 @@ class Row(NamedTuple):
     """Whether one user takes the whole load."""
     batch: int = 1
     """Operations in a request, or in a transaction."""
+    pairs: bool = False
+    """Whether an operation is a hold and its capture, one after the other."""
+    is_own: bool = False
+    """Whether only our generator makes its load, to be comparable with what only it can make."""
 
 
 ROWS = (
@@ -50,10 +55,13 @@ ROWS = (
     Row("remote-function", "remote", Target.REMOTE_FUNCTION, 64, "function, database 1 ms away"),
     Row("remote-function-hot", "remote", Target.REMOTE_FUNCTION, 64, "function hot, database 1 ms away", is_hot=True),
     Row("size-single", "size", Target.SIZE_DAEMON, 64, "single in a large ledger"),
+    Row("lots", "lots", Target.LOTS_DAEMON, 64, "single, users with 8 grants that end"),
+    Row("single-own", "holds", Target.DAEMON, 64, "single, by the generator of the next row", is_own=True),
+    Row("hold+capture", "holds", Target.DAEMON, 64, "a hold and its capture, 2,000 users", pairs=True, is_own=True),
 )
 
 GROUPS = (*dict.fromkeys(row.group for row in ROWS), "cpu")
-_NEEDED = {"cpu": ("echo", "single"), "size": ("size", "single")}
+_NEEDED = {"cpu": ("echo", "single"), "size": ("size", "single"), "lots": ("lots", "single")}
 """Rows that only mean something beside others."""
 
 

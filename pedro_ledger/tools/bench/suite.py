@@ -79,7 +79,11 @@ def generator_of(row: Row, plan: BenchPlan) -> str:
     """Where the load of a row comes from."""
     if row.target is Target.COPY:
         return "asyncpg"
-    return OWN if plan.wrk is None or row.batch > 1 else "wrk"
+    return OWN if _is_own(row, plan) else "wrk"
+
+
+def _is_own(row: Row, plan: BenchPlan) -> bool:
+    return plan.wrk is None or row.batch > 1 or row.is_own
 
 
 def measure(
@@ -101,10 +105,11 @@ def measure(
         key_prefix=secrets.token_hex(6),
         seconds=seconds,
         batch=row.batch,
+        pairs=row.pairs,
     )
     before = _counts(server) if row.target.is_daemon else None
     cpu, postgres_cpu = server.cpu_s(), rig.databases.cpu_s()
-    loaded = run_generator(job) if plan.wrk is None or row.batch > 1 else run_wrk(plan.wrk, job)
+    loaded = run_generator(job) if plan.wrk is None or _is_own(row, plan) else run_wrk(plan.wrk, job)
     server.check()
     before_count(server)
     cpu, postgres_cpu = _since(cpu, server.cpu_s()), _since(postgres_cpu, rig.databases.cpu_s())

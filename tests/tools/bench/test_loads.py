@@ -72,6 +72,24 @@ async def test_an_answer_may_come_in_pieces(users_file: Path) -> None:
     assert load._outcome().operations == 1
 
 
+async def test_a_pair_is_a_hold_and_its_capture(users_file: Path) -> None:
+    load, connection, wire = exchange(users_file, passes=1, pairs=True)
+    hold = "01KB3Z0S0KABCDEFGHJK000003"
+    body = b'{"entryId":"%b","userId":"ana"}' % hold.encode()
+    connection.data_received(b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    assert load._outcome().operations == 0, "half a pair is none"
+    first, second = [sent.split(b" ")[1].decode() for sent in wire.sent]
+    assert (first, second) == ("/v1/users/ana/holds", f"/v1/holds/{hold}/capture")
+    assert orjson.loads(wire.sent[0].split(b"\r\n\r\n")[1])["credits"] == 3
+    head, sent = wire.sent[1].split(b"\r\n\r\n")
+    assert (orjson.loads(sent), content_length(head)) == ({"credits": 1}, len(sent))
+    connection.data_received(ANSWER)
+    assert load._outcome().operations == 1
+    connection.data_received(ANSWER.replace(b"201", b"402"))
+    assert load._outcome().errors == {"status": 1}, "a hold that is refused has no capture"
+    assert wire.sent[-1].split(b" ")[1] == b"/v1/users/cleo/holds"
+
+
 async def test_the_last_answer_closes(users_file: Path) -> None:
     load, connection, wire = exchange(users_file, passes=1)
     for _ in range(3):

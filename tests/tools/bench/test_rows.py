@@ -17,6 +17,8 @@ def test_rows_come_in_the_order_of_the_table() -> None:
 
 def test_what_only_means_something_beside_others_brings_them() -> None:
     assert names("cpu") == ["echo", "single-64", "single-256"]
+    assert names("lots") == ["single-64", "single-256", "lots"]
+    assert names("holds") == ["single-own", "hold+capture"]
     assert names("size") == ["single-64", "single-256", "size-single"]
 
 
