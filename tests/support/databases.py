@@ -97,7 +97,7 @@ def app_ddl() -> str:
 def running_server(*, on_disk: bool = False) -> Iterator[TestServer]:
     """The server of the test run: the embedded one, or that of PEDRO_TEST_PG_BIN."""
     with temporary_folder(on_disk=on_disk) as folder:
-        server = EmbeddedPostgres(folder, bin_dir=Path(PG_BIN) if PG_BIN else None, linger_s=0)
+        server = EmbeddedPostgres(folder, bin_dir=Path(PG_BIN) if PG_BIN else None, linger_s=0, admits_owner=True)
         server.start()
         try:
             yield TestServer(server)

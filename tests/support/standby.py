@@ -43,7 +43,9 @@ class Standby(TestServer):
 def running_standby(primary: TestServer) -> Iterator[Standby]:
     """A standby of `primary`, from its base backup to its end."""
     with temporary_folder() as folder:
-        server = EmbeddedPostgres(folder, bin_dir=primary.server.bin("postgres").parent if PG_BIN else None, linger_s=0)
+        server = EmbeddedPostgres(
+            folder, bin_dir=primary.server.bin("postgres").parent if PG_BIN else None, linger_s=0, admits_owner=True
+        )
         server._make_home()
         server._run(
             "pg_basebackup", "-D", str(server.cluster), "-R", "-X", "stream", "-c", "fast",
