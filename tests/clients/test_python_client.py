@@ -6,9 +6,10 @@ import sys
 import venv
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from pedro_ledger_client import (
@@ -23,6 +24,7 @@ from pedro_ledger_client import (
 
 from tests.clients import types
 from tests.support.client import API_KEY, Api
+from tests.support.patience import PATIENCE_S
 from tests.support.places import ROOT
 
 ENDS = (asyncio.IncompleteReadError, ConnectionError, OSError)
@@ -226,6 +228,46 @@ async def test_no_charge_is_lost_or_doubled_by_a_network_that_fails(api: Api, se
         await asyncio.gather(*(live(number) for number in range(20)))
     assert min(faults.done["before"], faults.done["after"]) > 3, faults.done
     assert {user: 10_000 - await api.balance(user) for user in users} == dict(spent)
+
+
+async def test_a_balance_is_followed_through_cuts(api: Api) -> None:
+    user = await api.user(100)
+    cut, lines = asyncio.Event(), list[asyncio.Task[Any]]()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        lines.append(task)
+        up, down = await asyncio.open_connection(*api.address.removeprefix("http://").split(":"))
+        try:
+            down.write(await Faults._message(reader))
+            while not cut.is_set() and (piece := await up.read(4096)):
+                writer.write(piece)
+                if b"event: balance" in piece:
+                    await cut.wait()
+            cut.clear()
+        finally:
+            writer.transport.abort()
+            down.transport.abort()
+
+    server = await asyncio.start_server(forward, "127.0.0.1", 0)
+    async with server, client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as ledger:
+        seen = []
+        async with asyncio.timeout(PATIENCE_S):
+            async with aclosing(ledger.follow(user)) as balances:
+                async for balance in balances:
+                    seen.append(balance["creditsRemaining"])
+                    if len(seen) == 4:
+                        break
+                    assert (await api.deduct(user, 10)).status == 201
+                    cut.set()
+        assert seen == [100, 90, 80, 70]
+        with pytest.raises(UserNotFound):
+            async for _ in ledger.follow("nobody"):
+                pass
+    for line in lines:
+        line.cancel()
+    await asyncio.gather(*lines, return_exceptions=True)
 
 
 async def test_at_the_deadline_the_outcome_is_told(api: Api) -> None:

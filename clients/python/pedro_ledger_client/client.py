@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import Any, cast
 from urllib.parse import quote
@@ -12,12 +12,15 @@ import aiohttp
 
 from pedro_ledger_client.coalescing import Answer, Coalescer, Line
 from pedro_ledger_client.errors import Unanswered, refused
+from pedro_ledger_client.event_stream import events
 from pedro_ledger_client.holds import Hold
 from pedro_ledger_client.models import Balance, Receipt, User
 from pedro_ledger_client.retries import Backoff, Failure, transient
 
 LINES_MAX = 500
 """Operations in one request; the ledger takes 1,000."""
+_STREAMING = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=40)
+"""The ledger gives a sign of life every 15 s."""
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError)
 """The server never heard of it."""
 
@@ -102,6 +105,45 @@ class LedgerClient:
     async def balance(self, user: str) -> Balance:
         """Where a user stands. Raises `Refused` and `Unanswered`."""
         return cast(Balance, await self.call("GET", f"/v1/users/{quote(user, safe=':')}/balance"))
+
+    async def follow(self, user: str) -> AsyncGenerator[Balance, None]:
+        """The balance now, and each newer one, until the iterator is closed.
+
+        A stream that is cut goes on where it was, on whatever replica answers. Raises `Refused`,
+        and `Unanswered` where no stream could be opened for `deadline_s`.
+        """
+        assert self._session is not None, "enter the client first"
+        path, seen, backoff, loop = (
+            f"/v1/users/{quote(user, safe=':')}/balance/stream",
+            "",
+            Backoff(),
+            asyncio.get_running_loop(),
+        )
+        until = loop.time() + self._deadline_s
+        while True:
+            failure = Failure("the stream was cut", "not_applied")
+            try:
+                async with self._session.get(
+                    self._url + path, headers={"Last-Event-ID": seen}, timeout=_STREAMING
+                ) as response:
+                    if response.status != 200:
+                        problem = _problem(response.status, await response.read())
+                        found = transient(problem, response.headers.get("Retry-After"))
+                        if found is None:
+                            raise refused(problem)
+                        failure = found
+                    else:
+                        async for event, event_id, data in events(response.content):
+                            until, backoff = loop.time() + self._deadline_s, Backoff()
+                            if event in {"balance", "reset"}:
+                                seen = event_id
+                                yield cast(Balance, json.loads(data))
+            except (aiohttp.ClientError, TimeoutError) as error:
+                failure = Failure(f"{type(error).__name__}: {error}", "not_applied")
+            pause_s = backoff.next_s(failure.retry_after_s)
+            if loop.time() + pause_s >= until:
+                raise Unanswered(failure.reason, "not_applied", None)
+            await asyncio.sleep(pause_s)
 
     async def upsert_user(self, clerk_id: str, **more: Any) -> User:
         """The user with this Clerk id, made if need be. Raises `Refused` and `Unanswered`."""
