@@ -19,6 +19,7 @@ from pedro_ledger.ledger.open_items import NEVER, Open, parse, render
 from pedro_ledger.ledger.operations import (
     Adjustment,
     Capture,
+    Closes,
     Deduct,
     Extend,
     Grant,
@@ -34,6 +35,7 @@ from pedro_ledger.ledger.units import Moved, Refused, Unit
 
 START = 1_795_000_000_000
 GRACE_MS = 20_000
+PERIOD_MS = 30_000
 seconds = st.integers(1, 60)
 
 
@@ -48,6 +50,10 @@ class LotTerms:
     carry: int = 0
     carry_expires: int = 0
     ended: bool = False
+    ends_with: int = 0
+    """The period's lot with which it ends; negative: that of the period after this one."""
+    next: int = 0
+    next_end: int | None = None
 
 
 @dataclass
@@ -85,9 +91,19 @@ class Model:
     holds: dict[int, ModelHold] = field(default_factory=dict)
     number: int = 0
 
-    def order(self, credit: Credit) -> tuple[int, int, int]:
+    def order(self, credit: Credit) -> tuple[int, int, int, int]:
         terms = self.lots[credit.lot]
-        return terms.priority, terms.expires, credit.lot
+        return terms.priority, terms.expires, 0 if terms.is_rollover else 1, credit.lot
+
+    def renew(self, closes: int, at: int, own: int, expires: int, next_end: int | None) -> None:
+        """The period of lot `closes` ends at `at` at the latest; the next one's is `own`."""
+        for terms in self.lots.values():
+            if terms.ends_with == -closes:
+                terms.ends_with, terms.next_end = own, next_end
+            elif terms.ends_with == closes and terms.ended:
+                terms.next, terms.next_end = own, next_end
+            elif terms.ends_with == closes:
+                terms.expires, terms.next, terms.next_end = min(terms.expires, at), own, expires
 
     def free(self) -> list[Credit]:
         return sorted([c for c in self.credits if c.hold is None and c.entry is None], key=self.order)
@@ -137,6 +153,7 @@ class Model:
         pinned = sum(c.lot == lot and c.hold is not None for c in self.credits)
         if terms.ended:
             rolled, terms.carry = min(terms.carry, len(free)), terms.carry - min(terms.carry, len(free))
+            was_ended = True
         else:
             owed = 0
             if terms.rollover is not None:
@@ -148,11 +165,15 @@ class Model:
                         if c.hold is None and c.entry is None
                     )
                     owed = min(owed, max(0, terms.rollover.cap - others))
-                assert terms.rollover.expires_in_ms is not None
-                terms.carry_expires = terms.expires + terms.rollover.expires_in_ms
+                if terms.rollover.expires_in_ms is not None:
+                    terms.carry_expires = terms.expires + terms.rollover.expires_in_ms
+                elif terms.next_end is not None:
+                    terms.carry_expires = terms.next_end
+                else:
+                    owed = 0
             rolled = min(owed, len(free))
             terms.carry = min(owed - rolled, pinned)
-            terms.ended = True
+            was_ended, terms.ended = False, True
         for credit in free:
             self.credits.remove(credit)
         last += 1
@@ -161,7 +182,10 @@ class Model:
             rule = terms.rollover
             assert rule is not None
             again = rule._replace(times=rule.times - 1) if rule.times > 1 else None
-            self.lots[last] = LotTerms(terms.priority, terms.carry_expires, again, is_rollover=True)
+            self.lots[last] = heir = LotTerms(terms.priority, terms.carry_expires, again, is_rollover=True)
+            if rule.expires_in_ms is None:
+                heir.ends_with = terms.next or -terms.ends_with
+                heir.next_end = terms.next_end if was_ended and terms.next else None
             self.add(last, rolled)
         return last
 
@@ -176,6 +200,8 @@ class Credits(RuleBasedStateMachine):
         self.model = Model()
         self.now = START
         self.count = 0
+        self.chains: dict[bool, tuple[int, int]] = {}
+        """Of periods that a schedule ends, and of others: the last grant, and its end."""
         self.unsettled: int | None = None
         """The seq after which the model must book what the last operation gave back to lots that
         had ended.
@@ -237,6 +263,33 @@ class Credits(RuleBasedStateMachine):
         entry = self.ask(Grant, credits=credits, source="plan", expires_in_s=lasts, rollover=rule_)
         assert isinstance(entry, Entry)
         self.model.lots[entry.seq] = LotTerms(50, self.now + lasts * 1000, rule_)
+        self.model.add(entry.seq, credits)
+
+    @rule(
+        scheduled=st.booleans(), credits=st.integers(1, 25), percent=st.integers(1, 100),
+        cap=st.none() | st.integers(1, 20), times=st.integers(1, 3),
+    )  # fmt: skip
+    def period(self, *, scheduled: bool, credits: int, percent: int, cap: int | None, times: int) -> None:
+        """The first period of a chain, or the next one, which ends the one before."""
+        before = self.chains.get(scheduled)
+        ends = self.now + PERIOD_MS if before is None else before[1] + PERIOD_MS
+        while ends <= self.now:
+            ends += PERIOD_MS
+        if scheduled and before is not None and self.now < before[1]:
+            return
+        rule_ = Rollover(percent, cap, times, None)
+        expires = ends if scheduled else ends + GRACE_MS
+        entry = self.ask(
+            Grant, credits=credits, source="plan", expires_at_ms=expires, rollover=rule_,
+            closes=None if before is None else Closes(*before), next_ends_ms=ends + PERIOD_MS if scheduled else None,
+        )  # fmt: skip
+        assert isinstance(entry, Entry)
+        if before is not None:
+            self.model.renew(*before, entry.seq, expires, ends + PERIOD_MS if scheduled else None)
+        self.chains[scheduled] = entry.seq, ends
+        self.model.lots[entry.seq] = LotTerms(
+            50, expires, rule_, ends_with=entry.seq, next_end=ends + PERIOD_MS if scheduled else None
+        )
         self.model.add(entry.seq, credits)
 
     @rule(credits=st.integers(1, 40))
