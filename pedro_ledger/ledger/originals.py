@@ -17,7 +17,7 @@ def original_of(entry: Entry, related: Sequence[Entry], grants: Sequence[Entry])
     """Entry as an operation sees it that names it.
 
     `related` are the entries that name it, in order of seq; `grants` those that made the lots which
-    it drew from.
+    it drew from, and those that ended them.
     """
     if entry.kind == "hold":
         used = -sum([each.credits for each in related if each.kind == "capture"])
@@ -27,9 +27,11 @@ def original_of(entry: Entry, related: Sequence[Entry], grants: Sequence[Entry])
         )  # fmt: skip
     refunded = sum([each.credits for each in related if each.kind == "refund"])
     spent = shares_of(effects_of(entry).get("lots"))
+    ended = {each.related_seq for each in grants if each.kind == "expiry"}
+    terms = {each.seq: lot_of(each)._replace(is_closed=each.seq in ended) for each in grants if each.kind != "expiry"}
     return Original(
         entry.seq, entry.id, entry.kind, entry.operation_type, -entry.credits, refunded, spent,
-        {each.seq: lot_of(each) for each in grants}, on_behalf_of=effects_of(entry).get("onBehalfOf"),
+        terms, on_behalf_of=effects_of(entry).get("onBehalfOf"),
     )  # fmt: skip
 
 

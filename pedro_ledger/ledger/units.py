@@ -16,6 +16,7 @@ from pedro_ledger.ledger.limits import drop_limit, metered, set_limit
 from pedro_ledger.ledger.meters import Meter
 from pedro_ledger.ledger.open_items import Open, OpenHold
 from pedro_ledger.ledger.operations import (
+    EXPIRY_KEY,
     LAPSE_KEY,
     DropLimit,
     Keyless,
@@ -148,6 +149,9 @@ class Unit(Generic[T]):
         for entry in entries:
             if entry.related_seq is None or entry.kind not in CLOSING_KINDS:
                 continue
+            if entry.key.startswith(EXPIRY_KEY):
+                self._note_ended(entry.related_seq)
+                continue
             hold = None if state is None else state.hold(entry.related_seq)
             if hold is not None and (self.after.open is None or self.after.open.hold(hold.seq) is None):
                 self.originals[hold.seq] = closed_hold(self.after, hold, entry)
@@ -156,6 +160,15 @@ class Unit(Generic[T]):
                     credits_used=known.credits_used - entry.credits,
                     closing=known.closing._replace(is_captured_late=True),
                 )
+
+    def _note_ended(self, lot_seq: int) -> None:
+        """A lot has ended, perhaps before its grant said: a refund that was loaded before must not
+        revive it.
+        """
+        for seq, original in self.originals.items():
+            if original is not None and (lot := original.terms.get(lot_seq)) is not None:
+                terms = {**original.terms, lot_seq: lot._replace(is_closed=True)}
+                self.originals[seq] = original._replace(terms=terms)
 
     def _move(self, tied: T, operation: Keyless) -> None:
         """What makes no entry.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pedro_ledger.ledger.account import Account
+from pedro_ledger.ledger.account import Account, Original
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import TooManyOpenGrants
@@ -17,10 +17,11 @@ from pedro_ledger.ledger.operations import (
     Keyless,
     Operation,
     Recovery,
+    Refund,
     Touch,
     Void,
 )
-from pedro_ledger.ledger.originals import effects_of
+from pedro_ledger.ledger.originals import effects_of, original_of
 from pedro_ledger.ledger.units import Refused, Unit
 
 DAY = 86_400_000
@@ -38,13 +39,26 @@ class Ledger:
         self.entries: list[Entry] = []
 
     def ask(self, operation: Operation | Keyless, now_ms: int) -> Entry | Refused | None:
-        unit: Unit[None] = Unit(self.account, Facts(), now_ms)
+        originals = {}
+        if isinstance(operation, Refund) and operation.entry_seq is not None:
+            originals[operation.entry_seq] = self.loaded(operation.entry_seq)
+        unit: Unit[None] = Unit(self.account, Facts(originals=originals), now_ms)
         unit.add(None, operation)
         self.account = unit.seal()
         ((_, decided),) = unit.decided
         entry = decided if isinstance(decided, Entry) else None
         self.entries += sorted([*unit.booked, *([entry] if entry else [])], key=lambda each: each.seq)
         return decided if isinstance(decided, Entry | Refused) else None
+
+    def loaded(self, seq: int) -> Original:
+        """An earlier entry as the store loads it."""
+        entry = self.entries[seq - 1]
+        lots = {lot for lot, _ in effects_of(entry).get("lots", ())}
+        about = [
+            each for each in self.entries
+            if each.seq in lots or (each.kind == "expiry" and each.related_seq in lots)
+        ]  # fmt: skip
+        return original_of(entry, [each for each in self.entries if each.related_seq == seq], about)
 
     def period(
         self, number: int, now_ms: int, credits: int = 100, *, grace_ms: int = GRACE, scheduled: bool = False,
@@ -225,3 +239,22 @@ def test_a_recovery_takes_what_is_free_of_its_grant_and_nothing_else(ledger: Led
     assert (again.credits, again.effects) == (0, None)
     assert ledger.account.posted == 530
     ledger.check()
+
+
+@pytest.mark.parametrize("is_booked", [False, True])
+def test_a_refund_revives_no_period_that_its_renewal_ended(ledger: Ledger, *, is_booked: bool) -> None:
+    """Its grant says that it lasts for the grace; the renewal ended it before, and once."""
+    first = ledger.period(0, START, rollover=None)
+    spent = ledger.ask(Deduct("d", "a", "X", 40), START + DAY)
+    assert isinstance(spent, Entry)
+    ledger.period(1, START + PERIOD - DAY, closes=first.seq)
+    if is_booked:
+        ledger.ask(Touch("sweeper"), START + PERIOD)
+    refund = ledger.ask(Refund("r", "a", spent.id, spent.seq), START + PERIOD + DAY)
+    assert isinstance(refund, Entry)
+    assert effects_of(refund)["lots"] == [[refund.seq, 40]], "it is a lot of the refund's own"
+    ledger.check()
+    ledger.ask(Touch("sweeper"), START + PERIOD + 10 * DAY)
+    ledger.check()
+    keys = [entry.key for entry in ledger.entries]
+    assert len(keys) == len(set(keys)), keys

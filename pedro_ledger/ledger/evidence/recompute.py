@@ -16,6 +16,7 @@ from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import Refusal
 from pedro_ledger.ledger.open_items import BASE_PRIORITY, Lot, Open
 from pedro_ledger.ledger.operations import (
+    EXPIRY_KEY,
     HOLD_LENGTH_MAX_S,
     LAPSE_KEY,
     Adjustment,
@@ -31,7 +32,7 @@ from pedro_ledger.ledger.operations import (
     Refund,
     Void,
 )
-from pedro_ledger.ledger.originals import effects_of, rule_of, shares_of, tokens_of
+from pedro_ledger.ledger.originals import effects_of, lot_of, rule_of, shares_of, tokens_of
 
 COMPARED = ("kind", "operation_type", "credits", "balance_after", "held_after", "related_seq", "source", "expires_at_ms",
             "priority", "effects")  # fmt: skip
@@ -185,7 +186,8 @@ class Recomputation:
         if entry.related_seq is None:
             return None
         plain = Original(entry.related_seq, "?", "deduct", entry.operation_type, entry.credits, 0)
-        return self._spent.get(entry.related_seq, plain)
+        original = self._spent.get(entry.related_seq, plain)
+        return original._replace(terms={seq: self._lots[seq] for seq in original.terms})
 
     def _hold_asked(self, entry: Entry, effects: Mapping[str, Any]) -> Hold:
         terms = effects.get("terms") or {}
@@ -227,8 +229,10 @@ class Recomputation:
     def _note(self, entry: Entry, effects: Mapping[str, Any]) -> None:
         """Remember what later entries name."""
         state = self._account.open
-        if entry.kind in {"grant", "refund"} and state is not None and (lot := state.lot(entry.seq)) is not None:
-            self._lots[entry.seq] = lot
+        if entry.kind in {"grant", "refund"} and state is not None and state.lot(entry.seq) is not None:
+            self._lots[entry.seq] = lot_of(entry)  # as a refund that finds it used up sees it
+        if entry.key.startswith(EXPIRY_KEY) and entry.related_seq in self._lots:
+            self._lots[entry.related_seq] = self._lots[entry.related_seq]._replace(is_closed=True)
         if entry.kind in {"deduct", "capture"} and "lots" in effects:
             spent = shares_of(effects.get("lots"))
             terms = {seq: self._lots[seq] for seq, _ in spent or () if seq in self._lots}

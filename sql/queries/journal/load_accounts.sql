@@ -1,5 +1,5 @@
 -- Accounts by user ($1), Clerk id ($2) or hold ($5 id, $6 tag, $7 seq), with the entries that operations name ($3 user, $4 seq).
--- All as of one moment. Of an entry that has effects it tells all, with the entries about it and the grants that it drew from.
+-- All as of one moment. Of an entry that has effects it tells all, with the entries about it, and the grants that it drew from with their ends.
 WITH wanted AS MATERIALIZED (
     SELECT ref, ref AS user_id FROM unnest($1::text[]) AS by_id (ref)
     UNION ALL
@@ -20,9 +20,13 @@ original AS MATERIALIZED (
             SELECT jsonb_agg(to_jsonb(about) ORDER BY about.seq) FROM pedro_ledger.entry AS about
             WHERE about.user_id = o.user_id AND about.related_seq = o.seq) END AS related,
         CASE WHEN entry.effects IS NOT NULL AND entry.effects::jsonb ? 'lots' THEN (
-            SELECT jsonb_agg(to_jsonb(made)) FROM pedro_ledger.entry AS made
-            WHERE made.user_id = o.user_id
-                AND made.seq IN (SELECT (lot ->> 0)::bigint FROM jsonb_array_elements(entry.effects::jsonb -> 'lots') AS lot)) END AS grants
+            SELECT jsonb_agg(to_jsonb(made)) FROM jsonb_array_elements(entry.effects::jsonb -> 'lots') AS lot
+            CROSS JOIN LATERAL (
+                SELECT * FROM pedro_ledger.entry AS grant_ WHERE grant_.user_id = o.user_id AND grant_.seq = (lot ->> 0)::bigint
+                UNION ALL
+                SELECT * FROM pedro_ledger.entry AS ended
+                WHERE ended.user_id = o.user_id AND ended.related_seq = (lot ->> 0)::bigint AND ended.kind = 'expiry'
+            ) AS made) END AS grants
     FROM unnest($3::text[], $4::bigint[]) AS o (user_id, seq)
     LEFT JOIN pedro_ledger.entry ON entry.user_id = o.user_id AND entry.seq = o.seq
 )
