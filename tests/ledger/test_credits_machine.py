@@ -54,6 +54,13 @@ class LotTerms:
     """The period's lot with which it ends; negative: that of the period after this one."""
     next: int = 0
     next_end: int | None = None
+    granted: tuple[int, int, int | None] | None = None
+    """As its grant made it: expiry, what it ends with, when the next period ends."""
+
+    def renew_from_grant(self) -> None:
+        """It was used up, and is there again: of what renewals told since, nothing is known."""
+        if self.granted is not None:
+            (self.expires, self.ends_with, self.next_end), self.next = self.granted, 0
 
 
 @dataclass
@@ -127,6 +134,10 @@ class Model:
                 due.append((terms.expires, seq, "lot"))
         return min(due, default=None)
 
+    def is_open(self, lot: int) -> bool:
+        """Whether it has credits that are free or pinned."""
+        return any(c.lot == lot and c.entry is None for c in self.credits)
+
     def is_pinned(self, lot: int) -> bool:
         return any(c.lot == lot and c.hold is not None for c in self.credits)
 
@@ -186,6 +197,7 @@ class Model:
             if rule.expires_in_ms is None:
                 heir.ends_with = terms.next or -terms.ends_with
                 heir.next_end = terms.next_end if was_ended and terms.next else None
+                heir.granted = heir.expires, 0, None
             self.add(last, rolled)
         return last
 
@@ -230,7 +242,8 @@ class Credits(RuleBasedStateMachine):
         entry = self.entries[seq - 1]
         lots = [lot for lot, _ in effects_of(entry).get("lots", ()) if lot]
         related = [each for each in self.entries if each.related_seq == seq]
-        return original_of(entry, related, [self.entries[lot - 1] for lot in lots])
+        ends = [each for each in self.entries if each.kind == "expiry" and each.related_seq in lots]
+        return original_of(entry, related, [*(self.entries[lot - 1] for lot in lots), *ends])
 
     @property
     def available(self) -> int:
@@ -287,8 +300,9 @@ class Credits(RuleBasedStateMachine):
         if before is not None:
             self.model.renew(*before, entry.seq, expires, ends + PERIOD_MS if scheduled else None)
         self.chains[scheduled] = entry.seq, ends
+        following = ends + PERIOD_MS if scheduled else None
         self.model.lots[entry.seq] = LotTerms(
-            50, expires, rule_, ends_with=entry.seq, next_end=ends + PERIOD_MS if scheduled else None
+            50, expires, rule_, ends_with=entry.seq, next_end=following, granted=(expires, entry.seq, following)
         )
         self.model.add(entry.seq, credits)
 
@@ -314,8 +328,11 @@ class Credits(RuleBasedStateMachine):
             return
         own = []
         for credit in gone[:part]:
+            terms = self.model.lots[credit.lot]
+            if not terms.ended and not self.model.is_open(credit.lot):
+                terms.renew_from_grant()
             credit.entry = None
-            if self.model.lots[credit.lot].expires <= self.now:
+            if terms.ended or terms.expires <= self.now:
                 own.append(credit)
         if own:
             priority = min(self.model.lots[c.lot].priority for c in own)
