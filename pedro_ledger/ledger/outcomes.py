@@ -26,7 +26,7 @@ def outcomes_of(entries: Iterable[Entry], originals: Mapping[int, Original | Non
         if entry.source == "rollover":
             yield CreditOutcome("rolled_over", entry.credits)
         elif entry.key.startswith(LAPSE_KEY):
-            yield CreditOutcome("lapsed", -effects_of(entry)["held"])
+            yield CreditOutcome("lapsed", -effects_of(entry).get("held", 0))
         elif entry.kind == "expiry" and entry.credits:
             yield CreditOutcome("expired", -entry.credits)
         elif entry.kind in {"capture", "void"} and entry.effects is not None:

@@ -28,7 +28,7 @@ BEGIN
         UNION ALL
         SELECT 'rolled_over', NEW.credits WHERE NEW.source = 'rollover'
         UNION ALL
-        SELECT 'lapsed', -(NEW.effects::jsonb ->> 'held')::integer WHERE NEW.idempotency_key LIKE '§lapse:%'
+        SELECT 'lapsed', -coalesce((NEW.effects::jsonb ->> 'held')::integer, 0) WHERE NEW.idempotency_key LIKE '§lapse:%'
         UNION ALL
         SELECT 'uncollected', (NEW.effects::jsonb ->> 'uncollected')::integer WHERE NEW.effects::jsonb ? 'uncollected'
     ) AS told (outcome, credits);

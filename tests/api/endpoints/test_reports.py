@@ -188,3 +188,14 @@ async def test_a_late_capture_is_counted(api: Api) -> None:
     told = (await api.get("/metrics", auth=None)).body.decode()
     assert 'pedro_ledger_credit_outcomes_total{outcome="captured_late"} 1.0' in told
     assert 'pedro_ledger_outcome_credits_total{outcome="captured_late"} 7.0' in told
+
+
+async def test_a_hold_that_lapses_with_nothing_left_is_counted(api: Api, connection: Connection) -> None:
+    user = await api.user(50)
+    hold = (await api.hold(user, 9, expiresIn=5)).json["entryId"]
+    assert (await api.capture(hold, 9, final=False)).status == 201
+    while await connection.fetchval("SELECT due_at IS NOT NULL FROM pedro_ledger.account WHERE user_id = $1", user):
+        await asyncio.sleep(0.1)
+    rows = await connection.fetch("SELECT outcome, credits FROM pedro_ledger.credit_outcome")
+    assert [tuple(row) for row in rows] == [("lapsed", 0)]
+    assert (await api.deduct(user, 41)).status == 201, "the user is served"
