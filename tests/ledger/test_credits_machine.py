@@ -280,11 +280,17 @@ class Credits(RuleBasedStateMachine):
 
     @rule(
         scheduled=st.booleans(), credits=st.integers(1, 25), percent=st.integers(1, 100),
-        cap=st.none() | st.integers(1, 20), times=st.integers(1, 3),
+        cap=st.none() | st.integers(1, 20), times=st.integers(1, 3), late=st.sampled_from([None, 0, 0, 5_000]),
     )  # fmt: skip
-    def period(self, *, scheduled: bool, credits: int, percent: int, cap: int | None, times: int) -> None:
-        """The first period of a chain, or the next one, which ends the one before."""
+    def period(
+        self, *, scheduled: bool, credits: int, percent: int, cap: int | None, times: int, late: int | None
+    ) -> None:
+        """The first period of a chain, or the next one, which ends the one before; now, or after
+        that one has ended.
+        """
         before = self.chains.get(scheduled)
+        if before is not None and late is not None:
+            self.now = max(self.now, before[1] + late)
         ends = self.now + PERIOD_MS if before is None else before[1] + PERIOD_MS
         while ends <= self.now:
             ends += PERIOD_MS

@@ -29,7 +29,7 @@ class Summary(NamedTuple):
 def run_seeds(first: int, count: int) -> Summary:
     """Tell the stories of `count` seeds from `first` on."""
     chunks = [range(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK)]
-    total = Summary(Outline(Counter(), Counter(), Counter()), [])
+    total = Summary(Outline(Counter(), Counter(), Counter(), Counter()), [])
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         for summary in pool.map(_run_chunk, chunks):
             _add(total, summary)
@@ -37,7 +37,7 @@ def run_seeds(first: int, count: int) -> Summary:
 
 
 def _run_chunk(seeds: range) -> Summary:
-    total = Summary(Outline(Counter(), Counter(), Counter()), [])
+    total = Summary(Outline(Counter(), Counter(), Counter(), Counter()), [])
     for seed in seeds:
         try:
             outline = tell(seed)

@@ -5,21 +5,41 @@ answer as it comes.
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 from typing import NamedTuple
 
 from pedro_ledger.engine.engine import Engine, EngineLimits
 from pedro_ledger.engine.submission import Answer
 from pedro_ledger.engine.sweeper import SWEEP_EVERY_S
-from pedro_ledger.ledger.entries import Receipt
+from pedro_ledger.ledger.entries import Entry, Receipt
 from pedro_ledger.ledger.errors import InsufficientCredits, LedgerError, SchemaChanged, Unavailable
-from pedro_ledger.ledger.operations import KINDS, Adjustment, Deduct, Grant, Operation, Refund
+from pedro_ledger.ledger.open_items import Rollover
+from pedro_ledger.ledger.operations import (
+    KINDS,
+    Adjustment,
+    Capture,
+    Closes,
+    Deduct,
+    Extend,
+    Grant,
+    Heartbeat,
+    Hold,
+    Keyless,
+    Operation,
+    Refund,
+    Touch,
+    Void,
+)
+from pedro_ledger.ledger.originals import effects_of
 from tests.engine.fakes import limits, sweep
 from tests.system.simulation import virtual_time
 from tests.system.simulation.link import LOCK_TIMEOUT_S, Link, Weather
 from tests.system.simulation.world import POISON, World, promise
 
 TIMEOUT_S = 5.0
+LONG_AFTER_MS = 3 * 3_600_000
+"""Clocks differ by an hour: every hold and every grant has ended by then, on each of them."""
 NOTICED_WITHIN_S = 1.5
 """A row that was let go of is noticed within this time, the sweep that tells of deadlines
 included.
@@ -33,11 +53,21 @@ class Outline(NamedTuple):
     asked: Counter[str]
     answered: Counter[str]
     injected: Counter[str]
+    booked: Counter[str]
+    """What entries did, by what it is called."""
 
 
 def tell(seed: int) -> Outline:
     """Run one seed. Raises `Broken`, or `Stuck`, when the engine breaks a promise."""
     return virtual_time.run(Story(Random(seed)).run())
+
+
+def _what_it_books(entry: Entry) -> str:
+    if entry.key.startswith("§lapse:"):
+        return "lapse"
+    if entry.source == "rollover":
+        return "rollover"
+    return "renewal" if "until" in effects_of(entry) else entry.kind
 
 
 class QuietMeter:
@@ -59,7 +89,7 @@ class QuietMeter:
 class Replica:
     """A daemon's engine; killed, it leaves its callers without an answer."""
 
-    def __init__(self, story: "Story") -> None:
+    def __init__(self, story: "Story", *, ahead_ms: int = 0) -> None:
         random = story.random
         self.link = Link(story.world, random, story.weather, story.injected)
         self.limits = EngineLimits(
@@ -76,7 +106,7 @@ class Replica:
         )
         if story.is_calm:
             self.limits = limits(commit_lanes=random.choice((1, 2)), operation_timeout_s=TIMEOUT_S)
-        skew_ms = random.choice((0, 0, 3_600_000, -3_600_000))
+        skew_ms = ahead_ms or random.choice((0, 0, 3_600_000, -3_600_000))
         loop = asyncio.get_running_loop()
         self.engine = Engine(
             self.link, self.link, QuietMeter(), lambda: START_MS + skew_ms + int(loop.time() * 1000), self.limits,
@@ -114,6 +144,10 @@ class Story:
         if self.is_calm:
             self.weather.settle_down()
         self.receipts: dict[str, list[Receipt]] = {user: [] for user in self.users}
+        self.holds: dict[str, list[Receipt]] = {user: [] for user in self.users}
+        self.periods: dict[str, int] = {}
+        """The grant of each user's newest period."""
+        self.booked: Counter[str] = Counter()
         self.replicas: list[Replica] = []
 
     async def run(self) -> Outline:
@@ -135,10 +169,13 @@ class Story:
             if replica.engine.crashed.done():
                 raise replica.engine.crashed.result()
             await self._come_to_rest(replica)
+            await replica.link.quiet()
+        last = await self._let_everything_end()
+        for replica in (*self.replicas, last):
             promise(await replica.end(), "the engine did not come to an end")
             await replica.link.quiet()
         self.world.audit()
-        return Outline(self.asked, self.answered, self.injected)
+        return Outline(self.asked, self.answered, self.injected, self.booked)
 
     async def _come_to_rest(self, replica: Replica) -> None:
         """Callers gave up, perhaps; what they asked for is finished all the same, and nobody stays
@@ -178,6 +215,8 @@ class Story:
                 await self._ask_many(
                     [self._think(f"{number}-{turn}-{each}") for each in range(self.random.randint(1, 6))]
                 )
+            elif self.random.random() < 0.1:
+                await self._keyless()
             else:
                 await self._insist(*self._think(f"{number}-{turn}"))
             await asyncio.sleep(self.random.choice((0, 0, 0.01, 1.5)))
@@ -190,6 +229,8 @@ class Story:
         )  # some keys are shared, whatever is asked under them
         details = POISON if random.random() < 0.03 else None
         given = self.receipts[user]
+        if random.random() < 0.4:
+            return user, self._think_of_credits_that_end(user, key, details)
         match random.randrange(6):
             case 0:
                 return user, Grant(key, "caller", random.randint(1, 20), "topup", details)
@@ -202,6 +243,75 @@ class Story:
                 return user, Adjustment(key, "caller", random.randint(-8, 8), "correction", details)
             case _:
                 return user, Deduct(key, "caller", "AI_TEXT_CHAT", random.choice((1, 5, 40, None)), details)
+
+    def _think_of_credits_that_end(self, user: str, key: str, details: str | None) -> Operation:
+        """Lots, periods and holds."""
+        random = self.random
+        holds, period = self.holds[user], self.periods.get(user)
+        match random.randrange(8):
+            case 0:
+                rule = random.choice((None, Rollover(50, 10, 2, 3_000)))
+                ends_s = random.choice((None, 1, 4)) if rule is None else random.choice((1, 4))
+                return Grant(
+                    key, "caller", random.randint(1, 20), "promo", details, expires_in_s=ends_s, priority=random.choice((None, 40, 60)),
+                    rollover=rule,
+                )  # fmt: skip
+            case 1:
+                now_ms = START_MS + int(asyncio.get_running_loop().time() * 1000)
+                closes = None if period is None else Closes(period, now_ms + random.choice((-500, 0, 1_500)))
+                return Grant(
+                    key, "caller", random.randint(1, 20), "plan", details, expires_at_ms=now_ms + random.choice((3_000, 9_000)),
+                    rollover=Rollover(60, None, 2, None), closes=closes,
+                )  # fmt: skip
+            case 2 | 3 if holds:
+                hold = random.choice(holds)
+                return Capture(
+                    key, "caller", hold.entry_id, hold.seq, random.choice((1, 4, 9)), details, random.random() < 0.6,
+                    random.choice(("refuse", "allow", "cap")),
+                )  # fmt: skip
+            case 4 if holds:
+                hold = random.choice(holds)
+                return Void(key, "caller", hold.entry_id, hold.seq, details)
+            case 5 if holds:
+                hold = random.choice(holds)
+                return Extend(
+                    key, "caller", hold.entry_id, hold.seq, random.choice((0, 3)), random.choice((None, 5)), details
+                )
+            case _:
+                return Hold(
+                    key, "caller", "AI_TEXT_CHAT", random.choice((2, 8, 30)), details, random.choice((None, 1)),
+                    random.choice((1, 3, 20)), random.choice((None, 1, 5)),
+                    random.choice(("release", "capture_used", "capture_all")),
+                )  # fmt: skip
+
+    async def _keyless(self) -> None:
+        """What needs no key: heartbeats, and touches that book what is due."""
+        user = self.random.choice(self.users)
+        holds = self.holds[user]
+        operation: Keyless = Touch("sweeper")
+        if holds and self.random.random() < 0.6:
+            hold = self.random.choice(holds)
+            operation = Heartbeat("caller", hold.entry_id, hold.seq, self.random.choice((None, 2, 50)))
+        self.asked[KINDS[type(operation)]] += 1
+        with suppress(LedgerError):
+            await self._wait(self.random.choice(self.replicas).engine.submit(user, operation))
+
+    async def _let_everything_end(self) -> Replica:
+        """By a clock that is ahead of every other: each hold lapses, and nothing stays due."""
+        replica = Replica(self, ahead_ms=LONG_AFTER_MS)
+        for user in self.users:
+            answer: Answer | None = None
+            for _ in range(10):
+                answer = await self._wait(replica.engine.submit(user, Touch("sweeper")))
+                if answer is not None and answer.error is None:
+                    break
+            promise(answer is not None and answer.error is None, f"{user} cannot be touched: {answer}")
+            account = self.world.accounts[user]
+            promise(account.held == 0, f"{user} still has {account.held} credits held")
+            promise(account.due_ms > START_MS + LONG_AFTER_MS, f"something of {user} is due")
+            for entry in self.world.entries[user]:
+                self.booked[_what_it_books(entry)] += 1
+        return replica
 
     async def _insist(self, user: str, operation: Operation) -> None:
         """Ask until there is an answer, or until patience ends."""
@@ -330,5 +440,9 @@ class Attempt:
             answer.replayed or receipt.seq > self._seq_before,
             "an operation came before what was there when it was asked",
         )
-        if receipt.type == "deduct":
+        if receipt.type in {"deduct", "capture"}:
             self._story.receipts[user].append(receipt)
+        elif receipt.type == "hold":
+            self._story.holds[user].append(receipt)
+        elif isinstance(self._operation, Grant) and self._operation.source == "plan":
+            self._story.periods[user] = receipt.seq

@@ -44,6 +44,8 @@ def test_every_seed_keeps_every_promise(first: int, seeds: int) -> None:
     ):
         assert answered[outcome] > seeds / 10, f"{outcome} was hardly met: {answered}"
     assert len(injected) == 18, injected
+    for what in ("lapse", "expiry", "rollover", "renewal", "hold", "capture", "void", "extend", "refund"):
+        assert summary.outline.booked[what] > seeds / 20, f"hardly any {what}: {summary.outline.booked}"
 
 
 def test_a_seed_tells_the_same_story_again() -> None:

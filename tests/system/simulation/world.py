@@ -12,10 +12,13 @@ from pedro_ledger.ledger.account import Account, AccountQuery, Loaded, Original,
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import NotCommitted
 from pedro_ledger.ledger.evidence.audit import AccountSnapshot, UserAudit
-from pedro_ledger.ledger.units import APPLIED, BUSY, Outcome, Replayed, Stale, Stored, Unit
+from pedro_ledger.ledger.originals import effects_of, original_of
+from pedro_ledger.ledger.units import APPLIED, BUSY, Outcome, Refused, Replayed, Stale, Stored, Unit
 from tests.system.simulation.row_locks import RowLocks
 
 AnyUnit = Unit[Any]
+OWN_KEY = "§"
+"""Keys of what the ledger books by itself begin with it."""
 POISON = '"poison"'
 """Details that this database refuses."""
 
@@ -96,7 +99,9 @@ class World:
             audit.posted = self.opening
             for entry in self.entries[user]:
                 audit.follow(entry)
-            standing = AccountSnapshot(user, account.seq, account.posted, account.held, account.head, account.posted)
+            standing = AccountSnapshot(
+                user, account.seq, account.posted, account.held, account.head, account.posted, account.open
+            )
             problem = audit.close(standing)
             promise(problem is None, f"the books do not agree: {problem}")
 
@@ -107,13 +112,14 @@ class World:
             return Replayed(account, known)
         if account.revision != unit.before.revision:
             return Stale(account)
-        if user in self.locks.balances and any(isinstance(decided, Entry) for _, decided in unit.decided):
+        decided = [each for _, each in unit.decided if isinstance(each, Entry)]
+        if user in self.locks.balances and (decided or unit.booked):
             return BUSY
-        for _, decided in unit.decided:
-            if isinstance(decided, Entry):
-                self._append(user, decided)
-            elif decided.refusal.remembered:
-                self.answers[user][decided.key] = Stored(decided.fingerprint, None, decided.refusal)
+        for entry in sorted([*unit.booked, *decided], key=lambda each: each.seq):
+            self._append(user, entry)
+        for _, each in unit.decided:
+            if isinstance(each, Refused) and each.refusal.remembered:
+                self.answers[user][each.key] = Stored(each.fingerprint, None, each.refusal)
         self.accounts[user] = unit.after
         return APPLIED
 
@@ -123,7 +129,7 @@ class World:
         promise(entry.seq == len(entries) + 1, f"entry {entry.seq} of {user} does not follow {len(entries)}")
         promise(entry.balance_after >= 0, f"{user} has {entry.balance_after} credits")
         promise(
-            self.open_attempts[user, entry.key] > 0,
+            entry.key.startswith(OWN_KEY) or self.open_attempts[user, entry.key] > 0,
             f"key {entry.key} of {user} took effect after each attempt was answered without effect",
         )
         entries.append(entry)
@@ -137,5 +143,7 @@ class World:
         if seq > len(self.entries[user]):
             return None
         entry = self.entries[user][seq - 1]
-        refunded = sum(each.credits for each in self.entries[user] if each.related_seq == seq and each.kind == "refund")
-        return Original(seq, entry.id, entry.kind, entry.operation_type, -entry.credits, refunded)
+        lots = {lot for lot, _ in effects_of(entry).get("lots", ()) if lot}
+        related = [each for each in self.entries[user] if each.related_seq == seq]
+        ends = [each for each in self.entries[user] if each.kind == "expiry" and each.related_seq in lots]
+        return original_of(entry, related, [*(self.entries[user][lot - 1] for lot in lots), *ends])
