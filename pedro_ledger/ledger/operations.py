@@ -265,6 +265,6 @@ def fingerprint(operation: AnyOperation) -> bytes:
     kind = type(operation)
     once = _FIELDS_ONCE.get(kind)
     added = operation[once:] if once is not None else ()
-    fields = operation[2:] if added and any(field is not None for field in added) else operation[2:once]
+    fields = operation[2:] if added.count(None) < len(added) else operation[2:once]
     asked = (kind.__name__, *fields)
     return sha256("\0".join(["" if field is None else str(field) for field in asked]).encode()).digest()[:16]
