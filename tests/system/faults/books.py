@@ -31,6 +31,8 @@ class Line(NamedTuple):
     details: str | None
     at_ms: int
     hash: bytes
+    effects: str | None = None
+    """What the entry does beyond a plain one: an entry that has some is hashed in another form."""
 
 
 class UserBooks:
@@ -51,7 +53,7 @@ class UserBooks:
 _ENTRIES = """
 SELECT user_id, seq, id, kind, operation_type, credits, balance_after, held_after, related_seq, source,
     (extract(epoch FROM expires_at) * 1000)::bigint, priority, idempotency_key, fingerprint, actor, price, details,
-    (extract(epoch FROM created_at) * 1000)::bigint, hash
+    (extract(epoch FROM created_at) * 1000)::bigint, hash, effects
 FROM pedro_ledger.entry ORDER BY user_id, seq
 """
 

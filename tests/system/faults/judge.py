@@ -19,6 +19,10 @@ OWN_KEYS = {"§signup": "grant", "§opening": "opening"}
 """Entries that no client asks for by key: a user's first one."""
 
 
+BY_ITSELF = {"§expire:": {"expiry"}, "§lapse:": {"expiry", "capture"}, "§rollover:": {"grant"}}
+"""Entries that the ledger makes when their moment has come; each names what it is about."""
+
+
 class Fault(NamedTuple):
     """One thing that must not happen, and did."""
 
@@ -72,7 +76,7 @@ class _Trial:
                 balance = line.balance_after
             if not 0 <= line.held_after <= line.balance_after:
                 yield "overdrawn", f"seq {line.seq}: {line.held_after} held of {line.balance_after}"
-            if line.kind == "deduct":
+            if line.kind in {"deduct", "capture"}:
                 refundable[line.seq] = -line.credits
             elif line.kind == "refund" and line.related_seq is not None:
                 refundable[line.related_seq] = refundable.get(line.related_seq, 0) - line.credits
@@ -98,7 +102,11 @@ class _Trial:
                 )
         if last is not None and books.balance != last.balance_after:
             yield "balance disagrees", f"creditsRemaining {books.balance}, the ledger has {last.balance_after}"
-        owed = {line.id: -line.credits for line in lines if line.kind in {"deduct", "refund"}}
+        owed = {
+            line.id: -line.credits
+            for line in lines
+            if line.kind in {"deduct", "refund"} or (line.kind == "capture" and line.credits)
+        }
         if owed != books.usage:
             odd = sorted(set(owed.items()) ^ set(books.usage.items()))[:3]
             yield "usage disagrees", f"{sum(books.usage.values())} used, the ledger has {sum(owed.values())}; {odd}"
@@ -146,6 +154,9 @@ class _Trial:
     def _what_nobody_asked(self) -> Iterator[tuple[str, str]]:
         for line in self.books.lines:
             if line.key in self.history.attempts:
+                continue
+            kinds = BY_ITSELF.get(line.key[: line.key.find(":") + 1], set())
+            if line.kind in kinds and line.key.split(":")[1] == str(line.related_seq):
                 continue
             expected = self.history.start
             if (
@@ -243,6 +254,8 @@ def is_what_was_asked(line: Line, ask: tuple[Any, ...]) -> bool:
 
 def canonical(user: str, line: Line) -> bytes:
     """An entry as it is hashed, by docs/formats/hash-chain.md."""
-    fields = ["pedro1", user, *line[:-1]]
+    *plain, at_ms, _, effects = line
+    form = ("pedro1", []) if effects is None else ("pedro2", [effects])
+    fields = [form[0], user, *plain, *form[1], at_ms]
     fields[fields.index(line.fingerprint)] = line.fingerprint.hex()
     return "\0".join("" if field is None else str(field) for field in fields).encode()

@@ -1,11 +1,13 @@
 """The judge itself: an honest history passes, and each thing that must not happen is named."""
 
+import asyncio
 from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
 
-from tests.system.faults.books import Line, UserBooks
+from tests.support.client import Api
+from tests.system.faults.books import Line, UserBooks, read_books
 from tests.system.faults.history import Attempt, Read, UserHistory
 from tests.system.faults.judge import canonical, judge
 
@@ -168,3 +170,32 @@ def test_each_fault_is_named(tamper: Callable[[UserHistory, UserBooks], None]) -
     tamper(history, books)
     name = tamper.__name__.replace("_", " ")
     assert {"failed yet applied": "refused yet applied"}.get(name, name) in names(history, books)
+
+
+async def test_what_a_daemon_writes_of_lots_and_holds_is_no_fault_but_that_nobody_asked(
+    api: Api, database_url: str
+) -> None:
+    user = await api.user(50)
+    await api.grant(user, 10, expiresIn=1, rollover={"percent": 50, "expiresIn": 3600})
+    await api.grant(user, 10, expiresIn=3600)
+    entry = (await api.deduct(user, 12)).json["entryId"]
+    await api.refund(user, entryId=entry, credits=2)
+    hold = (await api.hold(user, 5)).json["entryId"]
+    await api.capture(hold, 3)
+    await api.hold(user, 5, expiresIn=5, onLapse="capture_all")
+    while (await api.get(f"/v1/users/{user}/balance")).json["creditsHeld"]:
+        await asyncio.sleep(0.1)
+    await api.deduct(user, 1)
+    books = await read_books(database_url)
+    lines = books[user].lines
+    assert {line.key.partition(":")[0] for line in lines if ":" in line.key} >= {"§lapse"}
+    assert [line.effects is None for line in lines].count(False) > 5
+    history = UserHistory()
+    told = {(fault.name, fault.what.split(",")[0]) for fault in judge({user: history}, books)}
+    asked = {
+        ("invented", f"seq {line.seq}") for line in lines if not line.key.startswith(("§lapse", "§expire", "§rollover"))
+    }
+    assert told == asked
+    place = next(place for place, line in enumerate(lines) if line.effects is not None)
+    lines[place] = lines[place]._replace(effects=(lines[place].effects or "").replace("1", "2"))
+    assert "broken chain" in {fault.name for fault in judge({user: history}, books)}
