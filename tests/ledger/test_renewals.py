@@ -40,8 +40,9 @@ class Ledger:
 
     def ask(self, operation: Operation | Keyless, now_ms: int) -> Entry | Refused | None:
         originals = {}
-        if isinstance(operation, Refund) and operation.entry_seq is not None:
-            originals[operation.entry_seq] = self.loaded(operation.entry_seq)
+        named = getattr(operation, "entry_seq", None) or getattr(operation, "hold_seq", None)
+        if named is not None:
+            originals[named] = self.loaded(named)
         unit: Unit[None] = Unit(self.account, Facts(originals=originals), now_ms)
         unit.add(None, operation)
         self.account = unit.seal()
