@@ -12,12 +12,14 @@ import pytest
 
 from pedro_ledger.cli.verify import audit
 from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.daemon.preparation import NotPrepared
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.postgres.database import Database
 from pedro_ledger.postgres.failures import CONNECTION_FAILURES
 from pedro_ledger.postgres.url import parse_database_url
 from pedro_ledger.store.journal.commit import BatchWriter
-from pedro_ledger.store.schema.migrations import MigrationError
+from pedro_ledger.store.schema.migrations import MigrationError, migrate
+from pedro_ledger.store.schema.standing import NotCurrent
 from tests.conftest import settings_for
 from tests.support.client import Api, Reply
 from tests.support.databases import TestServer
@@ -141,13 +143,21 @@ async def test_every_call_of_a_start(failing: Failing, server: TestServer) -> No
             wire.set(number, failing)
             for _ in range(3):
                 try:
+                    await migrate(Database(parse_database_url(url)))
                     async with daemon_on(url) as api:
                         calls = wire.calls
                         wire.set(0)
                         assert (await api.get("/v1/users/u2/balance")).json["creditsRemaining"] == 102
                         assert (await api.deduct("u3", 1)).status in (201, 402)
                     break
-                except (MigrationError, Unavailable, asyncpg.PostgresError, *CONNECTION_FAILURES):
+                except (
+                    MigrationError,
+                    NotCurrent,
+                    NotPrepared,
+                    Unavailable,
+                    asyncpg.PostgresError,
+                    *CONNECTION_FAILURES,
+                ):
                     continue
             else:
                 raise AssertionError(f"call {number} ({wire.tripped}): the daemon did not start again")

@@ -6,7 +6,7 @@ from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.http.rows import row_response
 from pedro_ledger.api.operation_types import OperationTypes
-from pedro_ledger.api.schemas.answers import AdminSettings
+from pedro_ledger.api.schemas.app_answers import AdminSettings
 from pedro_ledger.api.schemas.app_requests import SettingsChange
 from pedro_ledger.api.schemas.queries import ForceQuery, NoQuery
 from pedro_ledger.ledger.prices import RESERVED_KEY

@@ -5,7 +5,8 @@ from pedro_ledger.api.http.reading import invalid_query, parse, query, read_json
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.http.rows import row_id, row_response, rows_page
-from pedro_ledger.api.schemas.answers import Feature, Page
+from pedro_ledger.api.schemas.answers import Page
+from pedro_ledger.api.schemas.app_answers import Feature
 from pedro_ledger.api.schemas.app_requests import FeatureBody, FeatureChange
 from pedro_ledger.api.schemas.queries import FeaturesQuery, NoQuery
 from pedro_ledger.store.app.features import FeatureStore

@@ -4,7 +4,8 @@ from pedro_ledger.api.http.reading import parse, query, read_json, sent_fields
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.http.rows import row_id, row_response, rows_page
-from pedro_ledger.api.schemas.answers import Page, Plan
+from pedro_ledger.api.schemas.answers import Page
+from pedro_ledger.api.schemas.app_answers import Plan
 from pedro_ledger.api.schemas.app_requests import PlanBody, PlanChange
 from pedro_ledger.api.schemas.queries import NoQuery, PlansQuery
 from pedro_ledger.store.app.plans import PlanStore

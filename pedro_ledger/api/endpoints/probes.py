@@ -9,7 +9,7 @@ from pedro_ledger.api.gauges import Gauges
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response
 from pedro_ledger.api.readiness import Readiness
-from pedro_ledger.api.schemas import answers
+from pedro_ledger.api.schemas import operator_answers
 from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.ledger.times import time_text
 from pedro_ledger.postgres.health import DatabaseHealth
@@ -18,7 +18,7 @@ from pedro_ledger.telemetry.metrics import CONTENT_TYPE, Metrics
 log = structlog.get_logger(__name__)
 
 
-async def health(request: Request, health: DatabaseHealth) -> Response[answers.Health]:
+async def health(request: Request, health: DatabaseHealth) -> Response[operator_answers.Health]:
     """As the app's own health route answered."""
     try:
         await health.ping()
@@ -28,15 +28,15 @@ async def health(request: Request, health: DatabaseHealth) -> Response[answers.H
     return json_response({"status": "healthy", "timestamp": time_text(datetime.now(UTC))})
 
 
-async def livez(request: Request) -> Response[answers.Health]:
+async def livez(request: Request) -> Response[operator_answers.Health]:
     """The event loop turns."""
     return json_response({"status": "live"})
 
 
-async def readyz(request: Request, readiness: Readiness) -> Response[answers.Readiness]:
+async def readyz(request: Request, readiness: Readiness) -> Response[operator_answers.Readiness]:
     """Whether to send traffic here, else what is missing; and what an operator must look at."""
     missing = await readiness.missing()
-    found: answers.Readiness = {"status": "ready"}
+    found: operator_answers.Readiness = {"status": "ready"}
     if missing:
         found = {"status": "not ready", "missing": missing}
     if failing := readiness.failing():

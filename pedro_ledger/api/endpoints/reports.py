@@ -7,8 +7,8 @@ from pedro_ledger.api.http.reading import parse, query, read_json, refuse_unstor
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response
 from pedro_ledger.api.operation_types import OperationTypes
-from pedro_ledger.api.schemas.answers import Report, WhatIf
 from pedro_ledger.api.schemas.app_requests import WhatIfBody
+from pedro_ledger.api.schemas.operator_answers import Report, WhatIf
 from pedro_ledger.api.schemas.queries import NoQuery, ReportQuery
 from pedro_ledger.reports.catalogue import REPORTS, Asked
 from pedro_ledger.reports.formats import TYPES, render

@@ -14,7 +14,8 @@ from pedro_ledger.api.http.responses import Response, json_response, page
 from pedro_ledger.api.http.rows import row_json
 from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.ownership import id_of
-from pedro_ledger.api.schemas.answers import Balance, Entry, EntryInFull, EntryRefund, Page, Usage
+from pedro_ledger.api.schemas.answers import Balance, Entry, EntryInFull, EntryRefund, Page
+from pedro_ledger.api.schemas.app_answers import Usage
 from pedro_ledger.api.schemas.queries import BalanceQuery, NoQuery, StatementQuery, UsageQuery
 from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.due import as_of

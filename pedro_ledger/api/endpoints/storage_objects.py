@@ -8,7 +8,8 @@ from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response
 from pedro_ledger.api.http.rows import row_id, row_json, row_response, rows_page
 from pedro_ledger.api.ownership import id_of, owner
-from pedro_ledger.api.schemas.answers import Page, StorageObject, StorageTotals
+from pedro_ledger.api.schemas.answers import Page
+from pedro_ledger.api.schemas.app_answers import StorageObject, StorageTotals
 from pedro_ledger.api.schemas.app_requests import StorageBody
 from pedro_ledger.api.schemas.queries import FilesQuery, NoQuery, OwnerQuery, PurgeableQuery
 from pedro_ledger.store.app.storage_objects import StorageStore

@@ -6,7 +6,8 @@ from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response, page
 from pedro_ledger.api.http.rows import row_json
 from pedro_ledger.api.ownership import id_of
-from pedro_ledger.api.schemas.answers import CreditBalance, Page, Usage, User
+from pedro_ledger.api.schemas.answers import Page
+from pedro_ledger.api.schemas.app_answers import CreditBalance, Usage, User
 from pedro_ledger.api.schemas.queries import UsersQuery
 from pedro_ledger.api.schemas.requests import UserBody, UserChange
 from pedro_ledger.ledger.errors import UserNotFound

@@ -4,7 +4,8 @@ from pedro_ledger.api.http.reading import query
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response
 from pedro_ledger.api.http.rows import rows_page
-from pedro_ledger.api.schemas.answers import Page, WebhookDelivery
+from pedro_ledger.api.schemas.answers import Page
+from pedro_ledger.api.schemas.operator_answers import WebhookDelivery
 from pedro_ledger.api.schemas.queries import DeliveriesQuery
 from pedro_ledger.store.billing.deliveries import DeliveryDesk
 from pedro_ledger.store.billing.inbox import State

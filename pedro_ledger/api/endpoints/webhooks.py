@@ -4,7 +4,7 @@ from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.reading import read_body
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response
-from pedro_ledger.api.schemas.answers import WebhookTaken
+from pedro_ledger.api.schemas.operator_answers import WebhookTaken
 from pedro_ledger.billing.service import NotConfigured, NotGenuine, Webhooks
 from pedro_ledger.store.billing.inbox import DeliveryResult
 

@@ -9,7 +9,8 @@ from pedro_ledger.api.http.paging import keyset_page
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response, page
-from pedro_ledger.api.schemas.answers import Page, Time
+from pedro_ledger.api.schemas.answers import Page
+from pedro_ledger.api.schemas.scalars import Time
 from pedro_ledger.ledger.times import time_text
 
 A = TypeVar("A")

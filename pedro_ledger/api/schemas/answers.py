@@ -1,35 +1,24 @@
-"""Every answer of the API, described once: renderers fill these types, OpenAPI shows them.
+"""Answers about credits, described once: renderers fill these types, OpenAPI shows them.
 
 Names are the wire's. Problems (RFC 9457) are what every refusal answers.
 """
 
-from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar
+from typing import Annotated, Any, Generic, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic reads typing.TypedDict from Python 3.12 on only
 
-from pedro_ledger.ledger.account import CREDITS_MAX
-from pedro_ledger.reports.catalogue import REPORTS
-
-Item = TypeVar("Item")
-
-Time = Annotated[
-    str,
-    Field(
-        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
-        json_schema_extra={"format": "date-time"},
-        description="RFC 3339 in UTC, with milliseconds.",
-    ),
-]
-Credits = Annotated[int, Field(ge=0, le=CREDITS_MAX, description="Whole credits.")]
-SignedCredits = Annotated[int, Field(ge=-CREDITS_MAX, le=CREDITS_MAX, description="Whole credits; may be negative.")]
-Seq = Annotated[int, Field(ge=0, description="The entry's number in its user's ledger: 1, 2, 3 … without gaps.")]
-Count = Annotated[int, Field(ge=0)]
-SignedCount = Annotated[int, Field(description="Whole credits of many operations.")]
-Status = Annotated[int, Field(ge=200, le=599, description="The HTTP status that the call alone would have had.")]
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 in hexadecimal.")]
-Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]+$", description="Of what was asked, in hexadecimal.")]
-Json = Annotated[Any, Field(description="Free JSON.")]
+from pedro_ledger.api.schemas.scalars import (
+    Count,
+    Credits,
+    Digest,
+    Fingerprint,
+    Item,
+    Seq,
+    SignedCredits,
+    Status,
+    Time,
+)
 
 
 class Page(TypedDict, Generic[Item]):
@@ -234,18 +223,6 @@ class Heartbeat(TypedDict):
     creditsAvailable: Annotated[Credits, Field(description="What an extend could still take.")]
 
 
-class Usage(TypedDict):
-    """A row of the app's `UsageHistory`."""
-
-    id: str
-    userId: str
-    creditBalanceId: str
-    operationType: str
-    creditsUsed: Annotated[SignedCredits, Field(description="Negative for a refund.")]
-    details: Json
-    timestamp: Time
-
-
 class Tokens(TypedDict):
     """Disjoint counts of tokens."""
 
@@ -369,188 +346,3 @@ class LimitUses(TypedDict):
     """How a user stands with every limit that applies."""
 
     items: list[LimitUse]
-
-
-class CreditBalance(TypedDict):
-    """The app's `CreditBalance`."""
-
-    id: str
-    userId: str
-    clerkUserId: str
-    creditsRemaining: SignedCredits
-    lastSyncedAt: Time
-    createdAt: Time
-    updatedAt: Time
-
-
-class User(TypedDict):
-    """A user as the app reads it, with the balance and the newest usage."""
-
-    id: str
-    clerkId: str
-    email: str | None
-    name: str | None
-    isActive: bool
-    createdAt: Time
-    updatedAt: Time
-    creditBalance: CreditBalance | None
-    usageHistory: Annotated[list[Usage], Field(description="The newest five, newest first.")]
-
-
-class Report(TypedDict):
-    """A report; each has columns of its own."""
-
-    report: Annotated[str, Field(json_schema_extra={"enum": [*REPORTS]})]
-    timestamp: Time
-    items: list[dict[str, Any]]
-
-
-class WhatIfLine(TypedDict):
-    """What a user was charged for operations of a type and model, and what it would be."""
-
-    userId: str
-    operationType: str | None
-    model: str | None
-    operations: Annotated[Count, Field(description="Deducts and holds.")]
-    credits: Annotated[SignedCount, Field(description="As charged.")]
-    creditsWouldBe: SignedCount
-
-
-class WhatIf(TypedDict):
-    """What was charged, and what other prices would have charged. Nothing is booked."""
-
-    credits: Annotated[SignedCount, Field(description="As charged, of all lines.")]
-    creditsWouldBe: Annotated[SignedCount, Field(description="Of all lines.")]
-    items: Annotated[list[WhatIfLine], Field(description="The largest differences first.")]
-
-
-class WebhookTaken(TypedDict):
-    """What became of a delivery. Sending it again changes nothing."""
-
-    state: Literal["applied", "waiting", "stale", "ignored", "rejected"]
-    reason: NotRequired[Annotated[str, Field(description="Why it waits, or was rejected.")]]
-    repeated: bool
-
-
-class WebhookDelivery(TypedDict):
-    """A delivery that could not be applied."""
-
-    id: str
-    provider: Annotated[Literal["clerk", "asaas", "app"], Field(description="`app` for what the app recorded itself.")]
-    eventId: str
-    eventType: str
-    subject: str | None
-    state: Literal["waiting", "rejected"]
-    reason: Annotated[str | None, Field(description="A stable word for what is in the way.")]
-    detail: str | None
-    userId: str | None
-    attempts: Count
-    nextTryAt: Annotated[Time | None, Field(description="Null for one that was rejected.")]
-    occurredAt: Time
-    receivedAt: Time
-
-
-class Plan(TypedDict):
-    """The app's `Plan`."""
-
-    id: str
-    asaasId: str | None
-    clerkId: str | None
-    clerkName: str | None
-    name: str
-    credits: Annotated[SignedCredits, Field(description="Whole credits of a billing period.")]
-    active: bool
-    sortOrder: int
-    currency: Annotated[str | None, Field(description="ISO 4217.")]
-    priceMonthlyCents: int | None
-    priceYearlyCents: int | None
-    description: str | None
-    features: Annotated[Any, Field(description="Feature costs of its users, by operation type.")]
-    badge: str | None
-    highlight: bool
-    ctaType: str | None
-    ctaLabel: str | None
-    ctaUrl: str | None
-    billingSource: str
-    createdAt: Time
-    updatedAt: Time
-
-
-class Feature(TypedDict):
-    """The app's `Feature`; it belongs to a workspace."""
-
-    id: str
-    workspaceId: str
-    name: str
-    description: str | None
-    tags: list[str] | None
-    createdAt: Time
-    updatedAt: Time
-
-
-class AdminSettings(TypedDict):
-    """The app's one row of `AdminSettings`."""
-
-    id: str
-    featureCosts: Annotated[Any, Field(description="Credits by operation type.")]
-    createdAt: Annotated[Time | None, Field(description="Null where there is no row yet.")]
-    updatedAt: Annotated[Time | None, Field(description="Null where there is no row yet.")]
-
-
-class StorageObject(TypedDict):
-    """A file of a user."""
-
-    id: str
-    userId: str
-    clerkUserId: str
-    provider: str
-    url: str
-    pathname: str
-    name: str
-    contentType: str | None
-    size: Annotated[int, Field(description="Bytes.")]
-    deletedAt: Time | None
-    createdAt: Time
-    updatedAt: Time
-
-
-class StorageTotals(TypedDict):
-    """How many files a user has, and bytes in all; the deleted apart."""
-
-    userId: str
-    objects: Count
-    bytes: Count
-    deletedObjects: Count
-    deletedBytes: Count
-
-
-class SubscriptionEvent(TypedDict):
-    """Something that happened to a subscription."""
-
-    id: str
-    userId: str | None
-    clerkUserId: str
-    planKey: str | None
-    status: str
-    eventType: str
-    occurredAt: Time
-    metadata: Json
-    createdAt: Time
-
-
-class Health(TypedDict):
-    """Whether the daemon, or its database, answers."""
-
-    status: Literal["healthy", "unhealthy", "live"]
-    timestamp: NotRequired[Time]
-
-
-class Readiness(TypedDict):
-    """Whether to send traffic here."""
-
-    status: Literal["ready", "not ready"]
-    missing: NotRequired[Annotated[list[str], Field(description="What keeps traffic away.")]]
-    failing: NotRequired[Annotated[list[str], Field(description="Upkeep that fails: somebody must look.")]]
-    hindered: NotRequired[
-        Annotated[list[str], Field(description="What of the app's schema keeps something from some users.")]
-    ]

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from pedro_ledger.api.http.problems import Problem
 from pedro_ledger.api.http.rows import row_json, row_response, rows_page
-from pedro_ledger.api.schemas.answers import Time
+from pedro_ledger.api.schemas.scalars import Time
 
 
 class Thing(TypedDict):
