@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from inspect import cleandoc
 from typing import Any
 
@@ -99,8 +100,9 @@ _SECURITY = {
 }
 
 
+@cache
 def describe() -> dict[str, Any]:
-    """The whole document."""
+    """The whole document; made once, for it is most of what a start costs."""
     bodies = [route.body for route in ROUTES if route.body is not None] + [BatchDeduct, BatchRefund, BatchGrant]
     _, of_bodies = models_json_schema([(model, "validation") for model in dict.fromkeys(bodies)], ref_template=_REF)
     kinds: list[Any] = list(dict.fromkeys([Problem, *(route.answer for route in ROUTES)]))
