@@ -115,15 +115,8 @@ async def test_every_call_of_the_requests(failing: Failing, database_url: str) -
     await assert_the_books_agree(database_url)
 
 
-@pytest.mark.parametrize(
-    "failing",
-    [
-        pytest.param(
-            failing, id=failing.name.lower(), marks=() if failing is Failing.CUT_AFTER else pytest.mark.thorough
-        )
-        for failing in Failing
-    ],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("failing", Failing, ids=lambda failing: failing.name.lower())
 async def test_every_call_of_a_start(failing: Failing, server: TestServer) -> None:
     """Migrations and adoption of a database that the app made: a start that fails is started
     again.
