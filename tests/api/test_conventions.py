@@ -369,13 +369,16 @@ async def test_a_field_that_a_call_does_not_take_is_told_apart_from_a_typo(api: 
     known = (await api.deduct(user, 1, expiresAt="2031-01-01T00:00:00Z")).json
     assert (known["field"], known["code"]) == ("expiresAt", "invalid_body")
     assert known["detail"] == (
-        "expiresAt: is known to other calls, but this one takes operationType, credits, details, onBehalfOf"
+        "expiresAt: is known to other calls, but this one takes operationType, credits, tokens, model, details, onBehalfOf"
     )
     typo = (await api.deduct(user, 1, detials={})).json
     assert typo["detail"] == "detials: is no field; did you mean details?"
     assert typo["errors"] == [{"field": "detials", "message": "is no field; did you mean details?"}]
     odd = (await api.deduct(user, 1, xyzzy=1)).json
-    assert odd["detail"] == "xyzzy: is no field of any call; this one takes operationType, credits, details, onBehalfOf"
+    assert (
+        odd["detail"]
+        == "xyzzy: is no field of any call; this one takes operationType, credits, tokens, model, details, onBehalfOf"
+    )
     line = {"type": "deduct", "user": user, "idempotencyKey": "k", "operationType": "AI_TEXT_CHAT", "creditMin": 1}
     (result,) = (await api.post("/v1/operations", {"operations": [line]})).json["results"]
     assert result["error"]["field"] == "creditMin"

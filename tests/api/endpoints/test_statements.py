@@ -9,7 +9,9 @@ import asyncpg
 import pytest
 
 from pedro_ledger.daemon.app import Daemon
-from pedro_ledger.postgres.database import Connection
+from pedro_ledger.postgres.database import Connection, Database
+from pedro_ledger.postgres.url import parse_database_url
+from pedro_ledger.store.schema.migrations import migrate
 from tests.conftest import settings_for
 from tests.support.client import Api
 from tests.support.ledgers import Line, append, make_user
@@ -187,6 +189,7 @@ async def test_usage_goes_on_with_what_the_app_recorded_before_the_ledger_came(
         """'{"n": 1}', $1::timestamp + n / 3 * interval '1 minute' FROM generate_series(1, 25) AS n""",
         START.replace(tzinfo=None),
     )
+    await migrate(Database(parse_database_url(prisma_database_url)))
     async with Daemon(settings_for(prisma_database_url)).started() as running, Api.open(running) as api:
         unadopted = await pages(api, "/v1/users/old/usage", 4)
         for number in range(9):

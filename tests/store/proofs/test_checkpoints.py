@@ -3,10 +3,11 @@ rolled back.
 """
 
 import asyncio
+import gc
 import os
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -323,6 +324,17 @@ async def test_the_loop_goes_on_while_a_turn_seals(api: Api, sealer: Sealer, mon
     await session
 
 
+@pytest.fixture
+def _spared_collector() -> Iterator[None]:
+    """As in the daemon: a collection of what other tests made is no pause of the sealing."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("_spared_collector")
 async def test_sealing_a_hundred_thousand_lines_keeps_the_loop_from_nothing(
     database: Database, sealer: Sealer, signer: Signer, file: Path
 ) -> None:
