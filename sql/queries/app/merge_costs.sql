@@ -1,5 +1,5 @@
--- Merge costs ($1, a JSON object; null removes) and token prices ($2, by operation type and model; null removes) into the settings,
--- which are made where they are missing; untouched by two empty ones.
+-- Merge costs and token prices into the settings, which are made where they are missing.
+-- $1 and $2 are JSON objects: costs by operation type, token prices by operation type and model; null removes. Two empty ones touch nothing.
 INSERT INTO public."AdminSettings" AS settings ("id", "featureCosts", "createdAt", "updatedAt")
 VALUES ('singleton', nullif(jsonb_strip_nulls($1::jsonb || jsonb_build_object('tokenPrices', nullif(jsonb_strip_nulls($2::jsonb), '{}'))), '{}'),
     now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC')

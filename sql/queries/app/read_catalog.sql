@@ -1,5 +1,5 @@
--- Operation types, feature costs and the plans' own costs, each with the moment of its last change as its version; and the spend
--- limits of plans and of all users.
+-- Operation types, feature costs, the plans' own costs and the spend limits of plans and of all users.
+-- Each has the moment of its last change as its version.
 SELECT
     (SELECT array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum
      WHERE enumtypid = 'public."OperationType"'::regtype) AS operation_types,

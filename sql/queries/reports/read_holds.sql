@@ -1,5 +1,5 @@
--- Open holds, what they hold, and since when the oldest is open; and of some days ($1 from, $2 before; UTC) how many lapsed, what they
--- held then, and what could not be collected.
+-- Open holds, what they hold, and since when the oldest is open; and how holds ended on some days ($1 from, $2 before; UTC).
+-- Of those days: how many lapsed, what they held then, and what could not be collected.
 WITH hold AS MATERIALIZED (
     SELECT (hold ->> 1)::bigint AS at_ms
     FROM pedro_ledger.account CROSS JOIN LATERAL jsonb_array_elements(account.open_items -> 'h') AS hold

@@ -1,5 +1,5 @@
--- Credits that are owed to users, how many of them are held, and what the app let users overdraw before the ledger took over; and how
--- many of the free ones end within 7, 30 and 90 days.
+-- Credits that are owed to users, and what the app let them overdraw before the ledger took over.
+-- Also how many of them are held, and how many of the free ones end within 7, 30 and 90 days.
 WITH ending AS MATERIALIZED (
     SELECT (lot ->> 2)::bigint AS expires_ms, (lot ->> 4)::bigint AS free
     FROM pedro_ledger.account CROSS JOIN LATERAL jsonb_array_elements(account.open_items -> 'l') AS lot

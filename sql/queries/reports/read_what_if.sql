@@ -1,6 +1,6 @@
--- Charges from $1 before $2 by user, operation type and model, and what they would be by other feature costs ($3) and token prices
--- ($4); $5 rows at most, the largest differences first, each with the sums of all. The captures of a hold are rounded together.
--- What the caller named in credits, and what no other price is given for, stays as it was.
+-- Charges by user, operation type and model, and what they would be by other prices ($1 from, $2 before, $3 to $5 below).
+-- $3 other feature costs, $4 token prices; $5 rows at most, the largest differences first, each with the sums of all.
+-- The captures of a hold are rounded together. What the caller named in credits, and what no other price is given for, stays as it was.
 WITH charge AS (
     SELECT entry.user_id, entry.operation_type, entry.effects::jsonb ->> 'model' AS model, entry.effects::jsonb -> 'tokens' AS tokens,
         CASE entry.kind WHEN 'deduct' THEN entry.seq ELSE entry.related_seq END AS work, -entry.credits AS credits,

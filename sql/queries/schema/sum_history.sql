@@ -1,5 +1,6 @@
--- Sum up the history of the next users, at most $1 of them. The row tells the last one, and how many rows were summed up; none is left
--- where it tells no user. The table is there exactly while something is left.
+-- Sum up the history of the next users, at most $1 of them.
+-- The row tells the last one, and how many rows were summed up; none is left where it tells no user. The table is there exactly while
+-- something is left.
 WITH page AS MATERIALIZED (
     SELECT u."id" AS user_id
     FROM public."User" AS u, pedro_ledger.history_summing AS progress
