@@ -145,12 +145,21 @@ async def test_an_app_that_names_two_plans_is_listed_and_changes_nothing(
     await event(connection, "e1", "Pro")
     await add_plan(connection, "new", "Pro", 7)
     await event(connection, "e2", "Pro", at_s=1)
-    assert await listed(hooked) == [("e2", "plan_ambiguous")]
+
+    async def is_listed() -> bool:
+        return await listed(hooked) == [("e2", "plan_ambiguous")]
+
+    await comes_true(is_listed)
     (item,) = (await hooked.get("/v1/webhook-deliveries?state=waiting")).json["items"]
     assert (item["id"], item["provider"], item["subject"]) == ("app:e2", "app", "user_1")
     assert await price(hooked, user) == 2
-    await hooked.parts.webhooks.tick()
-    assert b'pedro_ledger_webhook_deliveries{state="waiting"} 1.0' in (await hooked.get("/metrics", auth=None)).body
+
+    async def is_counted() -> bool:
+        await hooked.parts.webhooks.tick()
+        told = (await hooked.get("/metrics", auth=None)).body
+        return b'pedro_ledger_webhook_deliveries{state="waiting"} 1.0' in told
+
+    await comes_true(is_counted)
     await rename(connection, "old", "Pro (2026)")
 
     async def has_come() -> bool:
