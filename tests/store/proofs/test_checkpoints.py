@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from pedro_ledger.cli.verify import Finding, verify
-from pedro_ledger.daemon.app import Daemon
+from pedro_ledger.daemon.app import Daemon, spare_the_collector
 from pedro_ledger.ledger.chain import GENESIS, entry_hash
 from pedro_ledger.ledger.evidence.checkpoints import PAGE_LEAVES, line_hash
 from pedro_ledger.postgres.database import Connection, Database
@@ -327,10 +327,11 @@ async def test_the_loop_goes_on_while_a_turn_seals(api: Api, sealer: Sealer, mon
 @pytest.fixture
 def _spared_collector() -> Iterator[None]:
     """As in the daemon: a collection of what other tests made is no pause of the sealing."""
-    gc.collect()
-    gc.freeze()
+    before = gc.get_threshold()
+    spare_the_collector()
     yield
     gc.unfreeze()
+    gc.set_threshold(*before)
 
 
 @pytest.mark.thorough
