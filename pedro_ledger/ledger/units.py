@@ -127,7 +127,7 @@ class Unit(Generic[T]):
         self.decided.append((tied, entry))
         if entry.related_seq is not None and isinstance(operation, Refund):
             self._count_refund(entry.related_seq, entry.credits)
-        if is_open or self.after.open is not None:
+        if is_open or self.after.open is not None or isinstance(operation, OfHold):
             self._note_closed(state, [entry])
             self._book_due()
 
