@@ -3,6 +3,7 @@ one of them, or with the app's schema.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Collection
@@ -68,7 +69,8 @@ async def _beside_newcomers(rig: Rig, *, stops: bool, query: str = "") -> None:
                         assert told in ({"busy"}, {"unavailable"}, {"busy", "unavailable"}), own.statuses
                     finally:
                         if stops:
-                            os.kill(pid, signal.SIGCONT)
+                            with contextlib.suppress(ProcessLookupError):
+                                os.kill(pid, signal.SIGCONT)
                     await app.execute("COMMIT; BEGIN")
                     while (201, None) not in own.statuses:
                         await asyncio.sleep(0.01)
@@ -194,7 +196,8 @@ async def _stop_adoption(url: str) -> int:
                     "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '-- An empty balance%'"
                 )
                 if pid is not None:
-                    os.kill(pid, signal.SIGSTOP)
-                    return int(pid)
+                    with contextlib.suppress(ProcessLookupError):  # it had just given up; the next one comes
+                        os.kill(pid, signal.SIGSTOP)
+                        return int(pid)
     finally:
         await connection.close()
