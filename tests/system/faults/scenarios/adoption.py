@@ -48,7 +48,7 @@ async def adoption_stopped(rig: Rig) -> None:
 async def _beside_newcomers(rig: Rig, *, stops: bool, query: str = "") -> None:
     """For 3 s in the quick set, and 12 s in the long one."""
     server = await rig.server()
-    # Whoever is in one batch with a backend that falls silent waits until it is given up, about 4 s.
+    # Who is in one batch with a backend that falls silent waits until it is given up, about 4 s.
     deadline_s = 5 * DEADLINE_S if stops else DEADLINE_S
     await rig.daemon(server.url() + query, PEDRO_OPERATION_TIMEOUT_S=str(deadline_s))
     before, holding = list[float](), list[float]()
