@@ -13,6 +13,10 @@ from pedro_ledger.telemetry.logs import request_id
 
 log = structlog.get_logger(__name__)
 A = TypeVar("A")
+TAKEN_WITHIN_S = 60.0
+"""A receiver who takes nothing of a piece for so long is cut: what is made for it holds a place, a
+connection and a snapshot that others need.
+"""
 
 
 class StreamedResponse(web.StreamResponse, Generic[A]):
@@ -29,7 +33,8 @@ async def streamed(
 
     The head goes out with the first piece: until then what `make` raises is answered as anywhere.
     From then on it can only be told by cutting the connection, so that nobody takes a part for the
-    whole; it is logged. A caller who goes away ends it at once, as a cancellation.
+    whole; it is logged. A caller who goes away ends it at once, as a cancellation; one who stops
+    reading is cut after `TAKEN_WITHIN_S`.
     """
     response: StreamedResponse[A] = StreamedResponse(
         headers={
@@ -44,7 +49,8 @@ async def streamed(
     async def write(piece: bytes) -> None:
         if not response.prepared:
             await response.prepare(request)
-        await response.write(piece)
+        async with asyncio.timeout(TAKEN_WITHIN_S):
+            await response.write(piece)
 
     connection: Any = request.protocol
     connection.streaming = asyncio.current_task()

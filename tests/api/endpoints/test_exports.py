@@ -1,5 +1,6 @@
 """Exports over HTTP and on the command line."""
 
+import asyncio
 import csv
 import hashlib
 import io
@@ -16,6 +17,7 @@ from pedro_ledger.postgres.database import Connection
 from pedro_ledger.reports.exports import EXPORTS
 from tests.support.client import API_KEY, Api, Reply
 from tests.support.keys import bearer_with
+from tests.support.patience import until
 from tests.support.processes import command
 
 ODD = 'a "quoted", \\ backslash\n\tnew line, ünï € \u2028 and {"json": [1]}'
@@ -227,3 +229,21 @@ async def test_the_command_writes_a_file_that_is_whole(api: Api, database_url: s
     assert (status, err.count("\n"), "cannot be written" in err) == (2, 1, True)
     status, _, err = await run("nothing")
     assert (status, "the exports are entries, usage, grants, holds" in err) == (2, True)
+
+
+async def test_a_receiver_who_does_not_read_is_cut_and_frees_its_slot(
+    api: Api, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of them would keep everybody from exporting, and their snapshots from being vacuumed."""
+    monkeypatch.setattr("pedro_ledger.api.http.streaming.TAKEN_WITHIN_S", 0.2)
+    user = await api.user(100)
+    for _ in range(20):
+        details = {"prompt": "x" * 900_000}
+        assert (await api.deduct(user, 1, operationType="AI_TEXT_CHAT", details=details)).status == 201
+    host, port = api.address.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port), limit=1)
+    writer.write(f"GET /v1/exports/entries HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_KEY}\r\n\r\n".encode())
+    slots = api.parts.export_slots
+    await until(lambda: slots._value == 1, "the export does not begin")
+    await until(lambda: slots._value == 2, "it is held for whoever does not read")
+    writer.transport.abort()
