@@ -3,14 +3,13 @@
 Problems concern the body alone, never time or state.
 """
 
-from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from pedro_ledger.api.http.caller import Caller
 from pedro_ledger.api.http.problems import Problem
-from pedro_ledger.api.http.reading import details_text, invalid_body
+from pedro_ledger.api.http.reading import details_text, invalid_body, moment_ms, unacceptable
 from pedro_ledger.api.http.scopes import Scope
 from pedro_ledger.api.operation_types import OperationTypes
 from pedro_ledger.api.schemas.requests import (
@@ -55,7 +54,7 @@ def deduct_of(operation_types: OperationTypes, caller: Caller, key: str, body: D
     details = details_text(body.details)
     tokens = _tokens_of(body.credits, body.tokens)
     if body.model is not None and tokens is None:
-        raise _unclear("model", "model is for tokens: send them, or leave it out.")
+        raise unacceptable("model", "model is for tokens: send them, or leave it out.")
     return Deduct(key, caller.key_id, body.operationType, body.credits, details, body.onBehalfOf, body.model, tokens)
 
 
@@ -69,7 +68,7 @@ def refund_of(operation_types: OperationTypes, caller: Caller, key: str, body: R
     details = details_with(body.details, body.reason)
     if body.entryId is not None:
         if body.operationType is not None:
-            raise _unclear("operationType", "entryId names the operation already; leave operationType out.")
+            raise unacceptable("operationType", "entryId names the operation already; leave operationType out.")
         named = parse_entry_id(body.entryId)
         if named is None:
             raise Problem(
@@ -82,7 +81,7 @@ def refund_of(operation_types: OperationTypes, caller: Caller, key: str, body: R
         return Refund(key, caller.key_id, body.entryId, named[1], None, body.credits, details)
     if body.operationType is None or body.credits is None:
         missing = "operationType" if body.operationType is None else "credits"
-        raise _unclear(missing, "Send entryId, or operationType and credits to refund without an entry.")
+        raise unacceptable(missing, "Send entryId, or operationType and credits to refund without an entry.")
     caller.require(Scope.ADMIN)
     operation_types.require(body.operationType)
     return Refund(key, caller.key_id, None, None, body.operationType, body.credits, details)
@@ -92,10 +91,10 @@ def grant_of(caller: Caller, key: str, body: GrantBody) -> Grant:
     """The operation that a grant's body asks for."""
     details = details_with(body.details, body.reason)
     if body.expiresAt is not None and body.expiresIn is not None:
-        raise _unclear("expiresIn", "Send expiresAt or expiresIn, not both.")
+        raise unacceptable("expiresIn", "Send expiresAt or expiresIn, not both.")
     if body.rollover is not None and body.expiresAt is None and body.expiresIn is None:
-        raise _unclear("rollover", "A grant that never ends never rolls over: send expiresAt or expiresIn.")
-    expires_at_ms = None if body.expiresAt is None else _moment_ms(body.expiresAt)
+        raise unacceptable("rollover", "A grant that never ends never rolls over: send expiresAt or expiresIn.")
+    expires_at_ms = None if body.expiresAt is None else moment_ms("expiresAt", body.expiresAt)
     return Grant(
         key, caller.key_id, body.credits, body.source, details, expires_at_ms, body.expiresIn, body.priority,
         None if body.rollover is None else _rollover_of(body.rollover),
@@ -108,19 +107,12 @@ def adjustment_of(caller: Caller, key: str, body: AdjustmentBody) -> Adjustment:
     Raises the problem 422 for one that changes nothing.
     """
     if body.credits == 0:
-        raise _unclear("credits", "An adjustment of 0 credits changes nothing.")
+        raise unacceptable("credits", "An adjustment of 0 credits changes nothing.")
     return Adjustment(key, caller.key_id, body.credits, "adjustment", details_with(body.details, body.reason))
 
 
 def _rollover_of(body: RolloverBody) -> Rollover:
     return Rollover(body.percent, body.cap, body.times, body.expiresIn * 1000)
-
-
-def _moment_ms(text: str) -> int:
-    try:
-        return round(datetime.fromisoformat(text).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise _unclear("expiresAt", "expiresAt must be an RFC 3339 time such as 2026-01-31T12:00:00Z.") from None
 
 
 def batch_operation(operation_types: OperationTypes, caller: Caller, raw: Any) -> tuple[str, Operation]:
@@ -144,7 +136,7 @@ def batch_operation(operation_types: OperationTypes, caller: Caller, raw: Any) -
             case "hold" | "capture" | "extend" | "void":
                 return _hold_line(operation_types, caller, kind, raw)
             case _:
-                raise _unclear("type", "type must be deduct, refund, grant, hold, capture, extend or void.")
+                raise unacceptable("type", "type must be deduct, refund, grant, hold, capture, extend or void.")
     except ValidationError as error:
         raise invalid_body(error) from None
 
@@ -171,7 +163,7 @@ def hold_of(operation_types: OperationTypes, caller: Caller, key: str, body: Hol
     operation_types.require(body.operationType)
     tokens = _needed_tokens_of(body.credits, body.tokens)
     if body.creditsMin is not None and body.credits is not None and body.creditsMin > body.credits:
-        raise _unclear("creditsMin", "creditsMin must not be more than credits.")
+        raise unacceptable("creditsMin", "creditsMin must not be more than credits.")
     return Hold(
         key, caller.key_id, body.operationType, body.credits or 0, details_text(body.details), body.creditsMin,
         body.expiresIn, body.lease, body.onLapse, body.reference, body.onBehalfOf, body.model, tokens,
@@ -181,10 +173,10 @@ def hold_of(operation_types: OperationTypes, caller: Caller, key: str, body: Hol
 def capture_of(caller: Caller, key: str, hold_id: str, body: CaptureBody) -> Capture:
     """The operation that a capture's body asks for. Raises the problems 404 and 422."""
     if body.credits == 0 and not body.final:
-        raise _unclear("credits", "A capture of 0 credits must be final: it gives back what is held.")
+        raise unacceptable("credits", "A capture of 0 credits must be final: it gives back what is held.")
     tokens = _needed_tokens_of(body.credits, body.tokens)
     if body.model is not None and tokens is None:
-        raise _unclear("model", "model is for tokens: send them, or leave it out.")
+        raise unacceptable("model", "model is for tokens: send them, or leave it out.")
     return Capture(
         key, caller.key_id, hold_id, hold_seq(hold_id), body.credits or 0, details_text(body.details), body.final,
         body.overage, body.model, tokens,
@@ -196,21 +188,21 @@ def _tokens_of(credits: int | None, body: TokensBody | None) -> Tokens | None:
     if body is None:
         return None
     if credits is not None:
-        raise _unclear("tokens", "Send credits or tokens, not both.")
+        raise unacceptable("tokens", "Send credits or tokens, not both.")
     return Tokens(body.uncachedInput, body.cachedInput, body.cacheWrite, body.output)
 
 
 def _needed_tokens_of(credits: int | None, body: TokensBody | None) -> Tokens | None:
     """The same where one of both is needed."""
     if credits is None and body is None:
-        raise _unclear("credits", "Send credits or tokens.")
+        raise unacceptable("credits", "Send credits or tokens.")
     return _tokens_of(credits, body)
 
 
 def extend_of(caller: Caller, key: str, hold_id: str, body: ExtendBody) -> Extend:
     """The operation that an extend's body asks for. Raises the problems 404 and 422."""
     if body.credits is None and body.expiresIn is None:
-        raise _unclear("credits", "Send credits to hold more, expiresIn to hold for longer, or both.")
+        raise unacceptable("credits", "Send credits to hold more, expiresIn to hold for longer, or both.")
     seq = hold_seq(hold_id)
     return Extend(key, caller.key_id, hold_id, seq, body.credits or 0, body.expiresIn, details_text(body.details))
 
@@ -241,9 +233,5 @@ def details_with(details: dict[str, Any] | None, reason: str | None) -> str | No
     if reason is None:
         return details_text(details)
     if details is not None and "reason" in details:
-        raise _unclear("reason", "details holds a reason already: send one of the two.")
+        raise unacceptable("reason", "details holds a reason already: send one of the two.")
     return details_text({**(details or {}), "reason": reason})
-
-
-def _unclear(field: str, detail: str) -> Problem:
-    return Problem(422, "invalid_body", "The body is not acceptable", detail, field=field)

@@ -14,7 +14,6 @@ from pedro_ledger.ledger.account import Account, Original
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.due import as_of
 from pedro_ledger.ledger.entries import Entry
-from pedro_ledger.ledger.evidence.audit import AccountSnapshot, UserAudit
 from pedro_ledger.ledger.open_items import NEVER, Open, parse, render
 from pedro_ledger.ledger.operations import (
     Adjustment,
@@ -32,6 +31,7 @@ from pedro_ledger.ledger.operations import (
 )
 from pedro_ledger.ledger.originals import effects_of, original_of
 from pedro_ledger.ledger.units import Moved, Refused, Unit
+from tests.support.audits import assert_audited
 
 START = 1_795_000_000_000
 GRACE_MS = 20_000
@@ -513,14 +513,7 @@ class Credits(RuleBasedStateMachine):
 
     @invariant()
     def the_audit_agrees(self) -> None:
-        audit = UserAudit("u")
-        for entry in self.entries:
-            audit.follow(entry)
-        account = self.account
-        finding = audit.close(
-            AccountSnapshot("u", account.seq, account.posted, account.held, account.head, account.posted, account.open)
-        )
-        assert finding is None, finding
+        assert_audited(self.account, self.entries)
 
 
 TestCredits = Credits.TestCase

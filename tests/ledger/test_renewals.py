@@ -6,7 +6,6 @@ from pedro_ledger.ledger.account import Account, Original
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import TooManyOpenGrants
-from pedro_ledger.ledger.evidence.audit import AccountSnapshot, UserAudit
 from pedro_ledger.ledger.open_items import Lot, Rollover
 from pedro_ledger.ledger.operations import (
     Capture,
@@ -23,6 +22,7 @@ from pedro_ledger.ledger.operations import (
 )
 from pedro_ledger.ledger.originals import effects_of, original_of
 from pedro_ledger.ledger.units import Refused, Unit
+from tests.support.audits import assert_audited
 
 DAY = 86_400_000
 START = 1_795_000_000_000
@@ -87,14 +87,7 @@ class Ledger:
 
     def check(self) -> None:
         """The audit recomputes every entry, and comes to the same open state."""
-        audit = UserAudit("u")
-        for entry in self.entries:
-            audit.follow(entry)
-        account = self.account
-        finding = audit.close(
-            AccountSnapshot("u", account.seq, account.posted, account.held, account.head, account.posted, account.open)
-        )
-        assert finding is None, finding
+        assert_audited(self.account, self.entries)
 
 
 @pytest.fixture

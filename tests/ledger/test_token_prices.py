@@ -14,12 +14,12 @@ from pedro_ledger.ledger.account import Account, Original
 from pedro_ledger.ledger.decide import Facts
 from pedro_ledger.ledger.entries import Entry
 from pedro_ledger.ledger.errors import NoPrice
-from pedro_ledger.ledger.evidence.audit import AccountSnapshot, UserAudit
 from pedro_ledger.ledger.operations import Capture, Deduct, Grant, Hold, Operation, fingerprint
 from pedro_ledger.ledger.originals import effects_of, original_of
 from pedro_ledger.ledger.prices import PriceBook, PriceList, token_prices
 from pedro_ledger.ledger.tokens import TokenPrice, Tokens
 from pedro_ledger.ledger.units import Refused, Unit
+from tests.support.audits import assert_audited
 
 START = 1_795_000_000_000
 MINI = {"uncachedInput": 250, "cachedInput": 25, "cacheWrite": 310, "output": 2000, "minimum": 1}
@@ -87,14 +87,7 @@ class Ledger:
         return decided
 
     def audit(self) -> None:
-        audit = UserAudit("u")
-        for entry in self.entries:
-            audit.follow(entry)
-        account = self.account
-        finding = audit.close(
-            AccountSnapshot("u", account.seq, account.posted, account.held, account.head, account.posted, account.open)
-        )
-        assert finding is None, finding
+        assert_audited(self.account, self.entries)
 
 
 def rich(plan_id: str | None = None) -> Ledger:

@@ -20,7 +20,7 @@ from pedro_ledger.api.http.streaming import StreamedResponse, streamed
 from pedro_ledger.api.schemas.queries import BalanceStreamQuery
 from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.due import as_of
-from pedro_ledger.ledger.errors import Unavailable, UserNotFound
+from pedro_ledger.ledger.errors import Unavailable
 from pedro_ledger.ledger.times import moment_text
 from pedro_ledger.store.journal.open_items import OpenItemsReader
 from pedro_ledger.store.journal.statements import EntryReader
@@ -51,14 +51,10 @@ async def stream(
     """
     given = query(request, BalanceStreamQuery)
     seen = _last_event_id(request)
-    ref = user_ref(request)
-    row = await open_items.account(ref)
-    if row is None:
-        raise UserNotFound(f"There is no user {ref}.", user=ref)
+    row = await open_items.account(user_ref(request))
     with streams.subscribed(row.account) as subscription:
         again = await open_items.account(row.account.user_id)  # what was committed until it was subscribed
-        if again is not None:
-            streams.publish(again.account)
+        streams.publish(again.account)
         told = _Stream(request, subscription, streams, entries if given.entries else None, keys)
         return await streamed(request, MEDIA_TYPE, _HEADERS, lambda write: told.run(write, seen))
 

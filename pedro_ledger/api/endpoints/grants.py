@@ -8,7 +8,6 @@ from pedro_ledger.api.http.responses import Response, json_response, rollover_js
 from pedro_ledger.api.schemas import answers
 from pedro_ledger.api.schemas.queries import NoQuery
 from pedro_ledger.ledger.due import as_of
-from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.ledger.open_items import BASE, Lot
 from pedro_ledger.ledger.times import moment_text
 from pedro_ledger.store.journal.open_items import AccountRow, OpenItemsReader
@@ -17,10 +16,7 @@ from pedro_ledger.store.journal.open_items import AccountRow, OpenItemsReader
 async def list_open(request: Request, open_items: OpenItemsReader) -> Response[answers.Grants]:
     """Grants that end or have a priority, in burn order, and the rest of the balance."""
     query(request, NoQuery)
-    ref = user_ref(request)
-    row = await open_items.account(ref)
-    if row is None:
-        raise UserNotFound(f"There is no user {ref}.", user=ref)
+    row = await open_items.account(user_ref(request))
     return json_response(grants_json(row))
 
 

@@ -17,7 +17,6 @@ from pedro_ledger.api.schemas.requests import CaptureBody, ExtendBody, Heartbeat
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.ledger.account import Account
 from pedro_ledger.ledger.due import as_of
-from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.ledger.holds import hold_id
 from pedro_ledger.ledger.open_items import OpenHold
 from pedro_ledger.ledger.operations import Heartbeat as Beat
@@ -77,10 +76,7 @@ async def heartbeat(request: Request, engine: Engine) -> Response[Heartbeat]:
 async def list_open(request: Request, open_items: OpenItemsReader) -> Response[answers.Holds]:
     """A user's open holds, oldest first; with `reference` only that one."""
     given = query(request, HoldsQuery)
-    ref = user_ref(request)
-    row = await open_items.account(ref)
-    if row is None:
-        raise UserNotFound(f"There is no user {ref}.", user=ref)
+    row = await open_items.account(user_ref(request))
     account, _ = as_of(row.account, _now_ms())
     holds = () if account.open is None else account.open.holds
     wanted = given.reference

@@ -1,13 +1,10 @@
 """Spend limits: of a user, of a plan's users, of all; and how a user stands with them."""
 
-import re
 from datetime import UTC, datetime
-from functools import cache
-from zoneinfo import available_timezones
 
 from pedro_ledger.api.answering import raise_problem
 from pedro_ledger.api.http.problems import Problem
-from pedro_ledger.api.http.reading import parse, query, read_json, user_ref
+from pedro_ledger.api.http.reading import chosen_id, parse, query, read_json, require_time_zone, user_ref
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response
 from pedro_ledger.api.http.rows import row_response
@@ -17,7 +14,6 @@ from pedro_ledger.api.schemas.queries import NoQuery
 from pedro_ledger.api.schemas.requests import LimitBody, SharedLimitBody
 from pedro_ledger.engine.engine import Engine
 from pedro_ledger.ledger.due import as_of
-from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.ledger.limits import LimitUse, in_force, metered, unread, uses
 from pedro_ledger.ledger.meters import Limit
 from pedro_ledger.ledger.operations import DropLimit, SetLimit
@@ -25,15 +21,13 @@ from pedro_ledger.ledger.times import moment_text
 from pedro_ledger.store.app.plans import PlanStore
 from pedro_ledger.store.app.price_refresher import PriceRefresher
 from pedro_ledger.store.app.spend_limits import SpendLimitStore
-from pedro_ledger.store.journal.open_items import AccountRow, OpenItemsReader
-
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+from pedro_ledger.store.journal.open_items import OpenItemsReader
 
 
 async def list_own(request: Request, open_items: OpenItemsReader) -> Response[answers.Limits]:
     """A user's own limits, by id."""
     query(request, NoQuery)
-    row = await _account(request, open_items)
+    row = await open_items.account(user_ref(request))
     own = () if row.account.open is None else row.account.open.limits
     found: answers.Limits = {"items": [_limit_json(limit) for limit in own]}
     return json_response(found)
@@ -58,7 +52,7 @@ async def delete_own(request: Request, engine: Engine) -> Response[answers.Delet
 async def usage(request: Request, open_items: OpenItemsReader, prices: PriceRefresher) -> Response[answers.LimitUses]:
     """How a user stands with every limit that applies: spent, held, left, and when it resets."""
     query(request, NoQuery)
-    row = await _account(request, open_items)
+    row = await open_items.account(user_ref(request))
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
     account, _ = as_of(row.account, now_ms)
     limits = in_force(account, prices.limits)
@@ -109,33 +103,13 @@ async def delete_shared(
     return json_response(found)
 
 
-async def _account(request: Request, open_items: OpenItemsReader) -> AccountRow:
-    ref = user_ref(request)
-    row = await open_items.account(ref)
-    if row is None:
-        raise UserNotFound(f"There is no user {ref}.", user=ref)
-    return row
-
-
 def _limit_of(operation_types: OperationTypes, request: Request, body: LimitBody) -> Limit:
     """The limit that a body asks for, with the id of the path. Raises the problem 422."""
-    limit_id = request.path_values["limit"]
-    if _ID.fullmatch(limit_id) is None:
-        raise _unclear("limitId", "A limit's id is 1 to 64 letters, digits, dots, dashes and underscores.")
-    if body.timeZone not in _zones():
-        raise _unclear("timeZone", "timeZone must be an IANA time zone such as America/Sao_Paulo.")
+    limit_id = chosen_id(request, "limit", "limitId")
+    require_time_zone(body.timeZone)
     if body.operationType is not None:
         operation_types.require(body.operationType)
     return Limit(limit_id, body.credits, body.window, body.timeZone, body.operationType, body.onBehalfOf)
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones() | {"UTC"})
-
-
-def _unclear(field: str, detail: str) -> Problem:
-    return Problem(422, "invalid_body", "The body is not acceptable", detail, field=field)
 
 
 def _limit_json(limit: Limit) -> answers.Limit:

@@ -1,20 +1,24 @@
 """Recurring grants: a user's credits of every month, or of so many days."""
 
-import re
-from datetime import datetime
-from functools import cache
 from time import time_ns
-from zoneinfo import available_timezones
 
-from pedro_ledger.api.http.problems import Problem
-from pedro_ledger.api.http.reading import parse, query, read_json, user_ref
+from pedro_ledger.api.http.reading import (
+    chosen_id,
+    moment_ms,
+    parse,
+    query,
+    read_json,
+    require_time_zone,
+    unacceptable,
+    user_ref,
+)
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response, rollover_json
+from pedro_ledger.api.ownership import id_of
 from pedro_ledger.api.schemas import answers
 from pedro_ledger.api.schemas.queries import NoQuery
 from pedro_ledger.api.schemas.requests import PeriodRolloverBody, RecurringGrantBody
 from pedro_ledger.billing.recurring import RecurringGrants
-from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.ledger.open_items import Rollover
 from pedro_ledger.ledger.periods import Periods
 from pedro_ledger.ledger.schedules import Schedule
@@ -22,7 +26,6 @@ from pedro_ledger.ledger.times import moment_text
 from pedro_ledger.store.app.users import UserStore
 from pedro_ledger.store.billing.schedules import ScheduleRow, ScheduleStore
 
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MONTHS_MAX = 60
 
 
@@ -31,7 +34,7 @@ async def list_running(
 ) -> Response[answers.RecurringGrants]:
     """A user's recurring grants, by id."""
     query(request, NoQuery)
-    rows = await schedules.list_running(await _user(request, users))
+    rows = await schedules.list_running(await id_of(users, user_ref(request)))
     found: answers.RecurringGrants = {"items": [_schedule_json(row) for row in rows]}
     return json_response(found)
 
@@ -45,15 +48,12 @@ async def put(
     another anchor, unit, length or time zone starts anew, and credits of the period that runs stay.
     """
     body = parse(RecurringGrantBody, await read_json(request))
-    schedule_id = request.path_values["schedule"]
-    if _ID.fullmatch(schedule_id) is None:
-        raise _unclear("recurringGrantId", "An id is 1 to 64 letters, digits, dots, dashes and underscores.")
-    if body.timeZone not in _zones():
-        raise _unclear("timeZone", "timeZone must be an IANA time zone such as America/Sao_Paulo.")
+    schedule_id = chosen_id(request, "schedule", "recurringGrantId")
+    require_time_zone(body.timeZone)
     if body.unit == "month" and body.every > MONTHS_MAX:
-        raise _unclear("every", f"A period has at most {MONTHS_MAX} months.")
+        raise unacceptable("every", f"A period has at most {MONTHS_MAX} months.")
     wanted = Schedule(
-        await _user(request, users), schedule_id, 0, body.credits, body.source, body.priority, _rule(body.rollover),
+        await id_of(users, user_ref(request)), schedule_id, 0, body.credits, body.source, body.priority, _rule(body.rollover),
         Periods(0, body.unit, body.every, body.timeZone), 0,
     )  # fmt: skip
     anchor_ms = None if body.anchor is None else _anchor_ms(body.anchor)
@@ -67,17 +67,9 @@ async def delete(request: Request, users: UserStore, schedules: ScheduleStore) -
     """Grant nothing more; credits of the period that runs stay until it ends."""
     query(request, NoQuery)
     schedule_id = request.path_values["schedule"]
-    await schedules.end(await _user(request, users), schedule_id.replace("\0", ""))
+    await schedules.end(await id_of(users, user_ref(request)), schedule_id.replace("\0", ""))
     found: answers.Deleted = {"deleted": schedule_id}
     return json_response(found)
-
-
-async def _user(request: Request, users: UserStore) -> str:
-    ref = user_ref(request)
-    user_id = await users.find(ref)
-    if user_id is None:
-        raise UserNotFound(f"There is no user {ref}.", user=ref)
-    return user_id
 
 
 def _rule(body: PeriodRolloverBody | None) -> Rollover | None:
@@ -88,25 +80,13 @@ def _rule(body: PeriodRolloverBody | None) -> Rollover | None:
 
 
 def _anchor_ms(text: str) -> int:
-    try:
-        at_ms = round(datetime.fromisoformat(text).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise _unclear("anchor", "anchor must be an RFC 3339 time such as 2026-01-31T12:00:00Z.") from None
+    at_ms = moment_ms("anchor", text)
     if not _EARLIEST_MS <= at_ms < _LATEST_MS:
-        raise _unclear("anchor", "anchor must be in the years 1970 to 2099.")
+        raise unacceptable("anchor", "anchor must be in the years 1970 to 2099.")
     return at_ms
 
 
 _EARLIEST_MS, _LATEST_MS = 0, 4_102_444_800_000
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones() | {"UTC"})
-
-
-def _unclear(field: str, detail: str) -> Problem:
-    return Problem(422, "invalid_body", "The body is not acceptable", detail, field=field)
 
 
 def _schedule_json(row: ScheduleRow) -> answers.RecurringGrant:

@@ -1,9 +1,7 @@
 """Reports for operators."""
 
-from datetime import datetime
-
 from pedro_ledger.api.http.problems import Problem
-from pedro_ledger.api.http.reading import parse, query, read_json, refuse_unstorable
+from pedro_ledger.api.http.reading import parse, parse_moment, query, read_json, refuse_unstorable
 from pedro_ledger.api.http.request import Request
 from pedro_ledger.api.http.responses import Response, json_response
 from pedro_ledger.api.operation_types import OperationTypes
@@ -44,7 +42,7 @@ async def what_if(request: Request, reports: ReportReader) -> Response[WhatIf]:
         for operation_type, models in body.tokenPrices.items()
     }
     rows = await reports.what_if(
-        _moment("from", body.since), _moment("to", body.until), body.featureCosts, token_prices, body.limit
+        parse_moment("from", body.since), parse_moment("to", body.until), body.featureCosts, token_prices, body.limit
     )
     found: WhatIf = {
         "credits": rows[0]["all_credits"] if rows else 0,
@@ -62,11 +60,3 @@ async def what_if(request: Request, reports: ReportReader) -> Response[WhatIf]:
         ],
     }
     return json_response(found)
-
-
-def _moment(name: str, text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        detail = f"{name} must be an RFC 3339 time such as 2026-01-31T12:00:00Z."
-        raise Problem(422, "invalid_body", "The body is not acceptable", detail, field=name) from None

@@ -7,9 +7,11 @@ import asyncio
 import math
 import re
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
+from zoneinfo import available_timezones
 
 import jiter
 import orjson
@@ -27,6 +29,7 @@ from pedro_ledger.ledger.errors import UserNotFound
 B = TypeVar("B", bound=Body)
 Q = TypeVar("Q", bound=Query)
 
+_CHOSEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _USER_REF = re.compile(USER_REF_PATTERN)
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
@@ -208,6 +211,43 @@ def user_ref(request: Request) -> str:
     return ref
 
 
+def chosen_id(request: Request, name: str, field: str) -> str:
+    """The id in the path that callers choose themselves. Raises the problem 422."""
+    chosen = request.path_values[name]
+    if _CHOSEN_ID.fullmatch(chosen) is None:
+        raise unacceptable(field, f"{field} must be 1 to 64 letters, digits, dots, dashes and underscores.")
+    return chosen
+
+
+def require_time_zone(name: str) -> None:
+    """Raises the problem 422 for what is no IANA time zone."""
+    if name not in _time_zones():
+        raise unacceptable("timeZone", "timeZone must be an IANA time zone such as America/Sao_Paulo.")
+
+
+def parse_moment(field: str, text: str) -> datetime:
+    """A moment in a body, in UTC. Raises the problem 422."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise unacceptable(field, f"{field} must be an RFC 3339 time such as 2026-01-31T12:00:00Z.") from None
+
+
+def moment_ms(field: str, text: str) -> int:
+    """A moment in a body, in milliseconds since 1970. Raises the problem 422."""
+    return round(parse_moment(field, text).timestamp() * 1000)
+
+
+def unacceptable(field: str, detail: str) -> Problem:
+    """A body that is well formed and asks for what cannot be."""
+    return Problem(422, "invalid_body", "The body is not acceptable", detail, field=field)
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones() | {"UTC"})
+
+
 def query(request: Request, model: type[Q], *, takes: Collection[str] | None = None) -> Q:
     """The query's parameters as `model`; of these only those in `takes`, where it is given.
 
@@ -267,4 +307,4 @@ def refuse_unstorable(value: Any, path: str) -> None:
 
 def _unstorable(path: str, why: str) -> Problem:
     path = path.replace("\0", "\\u0000")
-    return Problem(422, "invalid_body", "The body is not acceptable", f"{path} {why}.", field=path)
+    return unacceptable(path, f"{path} {why}.")

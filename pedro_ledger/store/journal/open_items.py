@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from pedro_ledger.ledger.account import Account, Original
+from pedro_ledger.ledger.errors import UserNotFound
 from pedro_ledger.ledger.ids import parse_entry_id
 from pedro_ledger.ledger.meters import Meter, MeterQuery
 from pedro_ledger.ledger.originals import original_of
@@ -39,16 +40,16 @@ class OpenItemsReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def account(self, ref: str) -> AccountRow | None:
+    async def account(self, ref: str) -> AccountRow:
         """The account of a user; one without entries where the ledger does not know the user yet.
 
-        None for nobody.
+        Raises `UserNotFound` and `Unavailable`.
         """
         clerk_id = ref.removeprefix(CLERK_PREFIX) if ref.startswith(CLERK_PREFIX) else None
         async with self._database.acquire() as connection:
             row: Any = await connection.fetchrow(_SQL["read_open_items"], ref if clerk_id is None else None, clerk_id)
         if row is None:
-            return None
+            raise UserNotFound(f"There is no user {ref}.", user=ref)
         if row["account"] is None:
             return AccountRow(Account.new(row["user_id"])._replace(posted=max(0, row["shown"] or 0)), {})
         made = orjson.loads(row["made"]) if row["made"] else []
