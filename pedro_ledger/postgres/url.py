@@ -4,6 +4,7 @@ refused by its name.
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
 
+import re
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pedro_ledger.ledger.errors import OperatorError
 from pedro_ledger.postgres.tls import SSL_MODES, SYSTEM, VERSIONS, Tls
 
+_AFTER_NETLOC = re.compile("[/?#]")
 PRISMAS_OWN = frozenset({"direct", "socket_timeout", "statement_cache_size", "max_idle_connection_lifetime"})
 """What concerns Prisma's own engine alone."""
 HONOURED = frozenset(
@@ -136,18 +138,20 @@ def parse_database_url(url: str, name: str = "DATABASE_URL") -> DatabaseUrl:
 
     Raises `DatabaseUrlError` with one line that names the setting, and the parameter to blame.
     """
+    scheme, _, rest = url.strip().partition("://")
+    netloc = _AFTER_NETLOC.split(rest, maxsplit=1)[0]
     try:
-        parts = urlsplit(url)
-        netloc_hosts = parts.netloc.rpartition("@")[2]
+        # Without the hosts: several are libpq's own, and newer Pythons take [::1] as the first alone.
+        parts = urlsplit("postgresql://host" + rest[len(netloc) :])
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
         raise DatabaseUrlError(f"{name} is no URL: write postgresql://user:password@host:5432/database") from None
-    if parts.scheme not in {"postgresql", "postgres"}:
+    if scheme.lower() not in {"postgresql", "postgres"}:
         raise DatabaseUrlError(f"{name} must start with postgresql://")
     options = dict(query)
     _refuse_others(options, name)
+    credentials, _, netloc_hosts = netloc.rpartition("@")
     hosts, ports = _places(netloc_hosts, options, name)
-    credentials = parts.netloc.rpartition("@")[0]
     user, _, password = credentials.partition(":")
     if (schema := options.get("schema", "public")) != "public":
         raise DatabaseUrlError(f"{name}: the app's tables must be in the schema public, not {schema}")
@@ -259,7 +263,9 @@ def _hosts(text: str, name: str, socket_port: int = 5432) -> tuple[tuple[str, ..
         if place.startswith("/"):
             host, port = place, str(socket_port)
         elif place.startswith("["):
-            host, _, rest = place[1:].partition("]")
+            host, end, rest = place[1:].partition("]")
+            if not end or (rest and not rest.startswith(":")):
+                raise DatabaseUrlError(f"{name}: an IPv6 address stands in brackets, as in [::1]:5432")
             port = rest.lstrip(":") or "5432"
         else:
             host, _, port = place.partition(":")
