@@ -141,7 +141,7 @@ def parse_database_url(url: str, name: str = "DATABASE_URL") -> DatabaseUrl:
     scheme, _, rest = url.strip().partition("://")
     netloc = _AFTER_NETLOC.split(rest, maxsplit=1)[0]
     try:
-        # Without the hosts: several are libpq's own, and newer Pythons take [::1] as the first alone.
+        # Without the hosts: several are libpq's own, and newer Pythons take brackets first only.
         parts = urlsplit("postgresql://host" + rest[len(netloc) :])
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
